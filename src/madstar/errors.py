@@ -1,0 +1,37 @@
+"""Every error a user can cause, each a type of its own, each one line that says what to do.
+
+The command line prints the message and exits with status 2; a program catches
+`MadstarError` or one of its kinds.
+"""
+
+
+class MadstarError(Exception):
+    """Base of all errors that madstar raises on purpose."""
+
+
+class ConfigurationError(MadstarError):
+    """A setting is impossible: zero minutes, a width its heads do not divide."""
+
+
+class GenomeError(MadstarError):
+    """A genome that cannot be read, or whose genes are out of range or incompatible."""
+
+
+class DataError(MadstarError):
+    """Text that is missing, empty, binary, unreadable or too short."""
+
+
+class ObjectiveError(MadstarError):
+    """An unknown objective, or a constraint that cannot be read or met."""
+
+
+class ArchiveError(MadstarError):
+    """An archive that is corrupt, foreign, newer than this version, or lacks what was asked for."""
+
+
+class OutputError(MadstarError):
+    """A place that cannot be written to."""
+
+
+class WorkerError(MadstarError):
+    """Worker processes that cannot be started or that fail before any work."""
