@@ -1,9 +1,15 @@
 """Genomes: architectures as numbers on three levels, their table of genes, repair and variation."""
 
 from .classes import OPERATORS, class_name, class_number
-from .compile import Sizes, architecture_hash, compile_genome
+from .compile import architecture_hash, compile_genome
 from .genes import GENES, LEVELS, Gene
 from .genome import FeatureGenes, Genome, LIVGenes, OperatorGenes
+from .named import baselines
+from .repair import repair
+from .sampling import sample
+from .sizes import Sizes
+from .space import SearchSpace
+from .variation import Offspring, vary
 
 __all__ = [
     "GENES",
@@ -13,10 +19,16 @@ __all__ = [
     "Gene",
     "Genome",
     "LIVGenes",
+    "Offspring",
     "OperatorGenes",
+    "SearchSpace",
     "Sizes",
     "architecture_hash",
+    "baselines",
     "class_name",
     "class_number",
     "compile_genome",
+    "repair",
+    "sample",
+    "vary",
 ]

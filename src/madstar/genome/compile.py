@@ -5,28 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from ..errors import GenomeError
 from ..liv import BackboneSpec, GroupSpec, LayerSpec, OperatorSpec
 from .genes import CHANNEL_MIXING, NONLINEARITY, TOKEN_MIXING
 from .genome import SHARED_ROLES, Genome, LIVGenes, OperatorGenes
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What a genome leaves open: the sizes it is built at, and the two scales of its initialisation.
-
-    `window`: tokens that a banded operator sees. Raises GenomeError where width and heads do not go together.
-    """
-
-    vocabulary_size: int = 256
-    width: int = 64
-    heads: int = 4
-    window: int = 64
-    tied: bool = False
-    embedding_std: float = 0.5
-    residual_scale: float = 1.0
+from .sizes import Sizes
 
 
 def compile_genome(genome: Genome, sizes: Sizes) -> BackboneSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..liv import Backbone
-    from .compile import Sizes
+    from .sizes import Sizes
 
 # The feature groups of each token mixing, in the order of the featurizer's numeric string.
 ROLES: dict[int, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import GenomeError
 from .genome import ROLES, SHARED_ROLES, FeatureGenes, Genome, OperatorGenes
+from .sizes import Sizes
 
 _STRUCTURE_FIELDS = ("sparsity", "nonlinearity", "channel_mixing")
 _FEATURE_FIELDS = ("token_mixing", "sparsity", "nonlinearity", "channel_mixing", "expansion", "repeat")
@@ -47,14 +48,14 @@ def require_compatible(genome: Genome) -> None:
         raise GenomeError(str(problem))
 
 
-def problems(genome: Genome) -> Iterator[Problem]:
-    """Every gene that does not go with the others."""
+def problems(genome: Genome, sizes: Sizes | None = None) -> Iterator[Problem]:
+    """Every gene that does not go with the others, or, where sizes are given, with those sizes."""
     for layer, liv in enumerate(genome.livs):
-        yield from operator_problems(layer, liv.operator)
+        yield from operator_problems(layer, liv.operator, sizes)
     yield from sharing_problems(genome)
 
 
-def operator_problems(layer: int, operator: OperatorGenes) -> Iterator[Problem]:
+def operator_problems(layer: int, operator: OperatorGenes, sizes: Sizes | None = None) -> Iterator[Problem]:
     """Genes of an operator and its featurizer without a meaning together."""
     for field in _STRUCTURE_FIELDS:
         legal, value = legal_structure(operator, field), getattr(operator, field)
@@ -62,7 +63,7 @@ def operator_problems(layer: int, operator: OperatorGenes) -> Iterator[Problem]:
             yield Problem(layer, "operator", field, value, legal)
     for role, genes in zip(operator.roles, operator.features, strict=True):
         for field in _FEATURE_FIELDS:
-            legal, value = legal_feature(operator, role, genes, field), getattr(genes, field)
+            legal, value = legal_feature(operator, role, genes, field, sizes), getattr(genes, field)
             if value not in legal:
                 yield Problem(layer, "featurizer", field, value, legal, role)
 
@@ -102,7 +103,9 @@ def legal_structure(operator: OperatorGenes, field: str) -> tuple[int, ...]:
     return {1: (2, 3), 2: (2, 3), 3: (1, 3), 4: (1, 3)}[mixing]
 
 
-def legal_feature(operator: OperatorGenes, role: str, genes: FeatureGenes, field: str) -> tuple[int, ...]:
+def legal_feature(
+    operator: OperatorGenes, role: str, genes: FeatureGenes, field: str, sizes: Sizes | None = None
+) -> tuple[int, ...]:
     """Values of a featurizer's gene that have a meaning for that feature, given the other genes."""
     if role == "kernel":
         return {
@@ -122,13 +125,16 @@ def legal_feature(operator: OperatorGenes, role: str, genes: FeatureGenes, field
     if field == "expansion":
         return _legal_expansion(operator, role)
     if field == "repeat":
-        return _legal_repeat(operator, role)
+        return _legal_repeat(operator, role, sizes)
     if operator.token_mixing == 4 and role in ("b", "c"):
         return (2,)  # the state's size need not be divisible by the heads
-    diagonal = genes.expansion == 1 and genes.repeat == 1
-    if role == "a" and operator.channel_mixing == 3:
-        diagonal = False  # one decay a head is not as wide as the input
-    return (1, 2, 3) if diagonal else (2, 3)
+    legal = [2]
+    # A diagonal map keeps the width; one decay a head is narrower than the input.
+    if genes.expansion == 1 and genes.repeat == 1 and not (role == "a" and operator.channel_mixing == 3):
+        legal.append(1)
+    if sizes is None or (sizes.width // sizes.heads) % genes.repeat == 0:
+        legal.append(3)
+    return tuple(sorted(legal))
 
 
 def _legal_expansion(operator: OperatorGenes, role: str) -> tuple[int, ...]:
@@ -140,7 +146,9 @@ def _legal_expansion(operator: OperatorGenes, role: str) -> tuple[int, ...]:
     return (1,)
 
 
-def _legal_repeat(operator: OperatorGenes, role: str) -> tuple[int, ...]:
+def _legal_repeat(operator: OperatorGenes, role: str, sizes: Sizes | None) -> tuple[int, ...]:
     if operator.token_mixing != 2 or role == "q" or operator.channel_mixing != 3:
         return (1,)
-    return (1, 2, 4, 8) if role == "k" else (operator.features[1].repeat,)
+    if role == "v":
+        return (operator.features[1].repeat,)
+    return tuple(r for r in (1, 2, 4, 8) if sizes is None or sizes.heads % r == 0)

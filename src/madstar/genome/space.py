@@ -1,0 +1,68 @@
+"""The search space: which genomes may be proposed, and at which sizes they are built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import ConfigurationError, GenomeError
+from ..liv.assembly import check_size
+from ..liv.operator import Size
+from .classes import OPERATORS
+from .genes import CLASS_NAMES, LEVELS, MAX_GROUP
+from .genome import Genome
+from .sizes import Sizes
+from .validity import operator_problems, problems
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a search may propose.
+
+    Genomes have `min_depth` to `max_depth` layers of the given classes; mutation changes genes of
+    the given levels. A sampled layer asks to share weights, and features, with probability
+    `sharing` each, in one of `groups` groups. `invalid` says what happens to an offspring whose
+    genes do not go together: "repair" re-samples them (as the paper does), "reject" drops it.
+
+    Raises ConfigurationError for an impossible space, naming what does not fit.
+    """
+
+    sizes: Sizes = field(default_factory=Sizes)
+    min_depth: int = 8
+    max_depth: int = 8
+    classes: tuple[int, ...] = tuple(OPERATORS)
+    levels: tuple[str, ...] = LEVELS
+    groups: int = 4
+    sharing: float = 0.25
+    invalid: str = "repair"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_depth <= self.max_depth:
+            raise ConfigurationError(
+                f"depth {self.min_depth}:{self.max_depth} is impossible: give 1 <= least <= most layers"
+            )
+        if not self.classes or not set(self.classes) <= set(OPERATORS):
+            raise ConfigurationError(f"classes {list(self.classes)}: choose from 1-{max(OPERATORS)}")
+        if not self.levels or not set(self.levels) <= set(LEVELS):
+            raise ConfigurationError(f"levels {list(self.levels)}: choose from {', '.join(LEVELS)}")
+        if not 1 <= self.groups <= MAX_GROUP:
+            raise ConfigurationError(f"{self.groups} sharing groups: choose 1-{MAX_GROUP}")
+        if self.invalid not in ("repair", "reject"):
+            raise ConfigurationError(f"invalid='{self.invalid}': choose repair or reject")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        sizes = self.sizes
+        try:
+            check_size(Size(sizes.width, sizes.heads, sizes.window, 1.0))
+        except GenomeError as error:
+            raise ConfigurationError(str(error)) from None
+        for number in self.classes:
+            for problem in operator_problems(0, OPERATORS[number], sizes):
+                raise ConfigurationError(
+                    f"class {number} ({CLASS_NAMES[number]}) needs {problem.gene} {problem.value}, which "
+                    f"{sizes.heads} heads at width {sizes.width} do not allow: change heads, or leave it out of classes"
+                )
+
+    def contains(self, genome: Genome) -> bool:
+        """Whether a genome's depth and genes fit this space (its classes may be mutated ones)."""
+        return self.min_depth <= genome.depth <= self.max_depth and not any(problems(genome, self.sizes))
