@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, false, select, update
 
 from madstar.archive import naming, records, rows, statements
 from madstar.archive.columns import decode_document, encode_document
@@ -135,7 +135,8 @@ class Archive:
             if name_or_id == naming.LATEST:
                 chosen = select(_RUNS).order_by(Run.id.desc()).limit(1)
             elif isinstance(name_or_id, int) or name_or_id.isdecimal():
-                chosen = select(_RUNS).where(Run.id == int(name_or_id))
+                key = int(name_or_id)
+                chosen = select(_RUNS).where(Run.id == key if abs(key) < 2**31 else false())
             else:
                 chosen = select(_RUNS).where(Run.name == name_or_id)
             found = connection.execute(chosen).first()

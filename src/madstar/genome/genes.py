@@ -140,7 +140,10 @@ GENES: tuple[Gene, ...] = (
         FEATURIZER,
         "sparsity",
         "of the group's convolution",
-        {1: "none: no convolution, or an implicit kernel as long as the sequence", 2: "banded: a short kernel"},
+        {
+            1: "none: no convolution, or an implicit kernel as long as the sequence",
+            2: "banded: a short kernel",
+        },
     ),
     Gene(FEATURIZER, "nonlinearity", "after the group's convolution", {1: "none", 3: "ReLU", 4: "swish"}),
     Gene(

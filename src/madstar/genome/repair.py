@@ -38,9 +38,7 @@ def _resample(genome: Genome, problem: Problem, space: SearchSpace, rng: np.rand
     return with_layer(genome, problem.layer, replace(liv, operator=operator))
 
 
-def _resample_group(
-    genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator
-) -> Genome:
+def _resample_group(genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator) -> Genome:
     """Another group the layer fits into; where there is none, it no longer shares."""
     liv = genome.livs[problem.layer]
     fitting = []

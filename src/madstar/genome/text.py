@@ -45,7 +45,11 @@ def write(genome: Genome) -> str:
                 operator.features, FIRST_OWN_FEATURIZER + len(own_featurizers)
             )
         code = _digits(
-            featurizer, operator.token_mixing, operator.sparsity, operator.nonlinearity, operator.channel_mixing
+            featurizer,
+            operator.token_mixing,
+            operator.sparsity,
+            operator.nonlinearity,
+            operator.channel_mixing,
         )
         parts.append(f"o{number}={'d' if operator.differential else ''}{code}")
     for features, number in own_featurizers.items():

@@ -100,9 +100,7 @@ def crossover(first: Genome, second: Genome, cuts: str, rng: np.random.Generator
     return _unflat(child) if cuts == "gene" else Genome(tuple(child))
 
 
-def mutate(
-    genome: Genome, space: SearchSpace, rates: VariationRates, rng: np.random.Generator
-) -> Genome:
+def mutate(genome: Genome, space: SearchSpace, rates: VariationRates, rng: np.random.Generator) -> Genome:
     """Genes re-drawn on every level the space has open."""
     for layer in range(genome.depth):
         liv = genome.livs[layer]
@@ -116,9 +114,7 @@ def mutate(
     return genome
 
 
-def change_depth(
-    genome: Genome, space: SearchSpace, rng: np.random.Generator
-) -> tuple[Genome, str]:
+def change_depth(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> tuple[Genome, str]:
     """One layer more or less, within the space's depths; returns what was done."""
     possible = []
     if genome.depth < space.max_depth:
@@ -137,9 +133,7 @@ def change_depth(
     return Genome(tuple(livs)), name
 
 
-def _mutate_backbone(
-    liv: LIVGenes, space: SearchSpace, rate: float, rng: np.random.Generator
-) -> LIVGenes:
+def _mutate_backbone(liv: LIVGenes, space: SearchSpace, rate: float, rng: np.random.Generator) -> LIVGenes:
     if rng.random() < rate:
         liv = replace(liv, operator=OPERATORS[int(rng.choice(space.classes))])
     for field in _SHARING_GENES:

@@ -67,7 +67,9 @@ class Backbone(nn.Module):
         self.norm = nn.RMSNorm(spec.width, eps=1e-6)
         self.head = None if spec.tied else ChannelMixing(spec.width, spec.vocabulary_size, "dense", 1)
         # Only layers that another one takes features from need to be remembered.
-        self.owners = frozenset(layer.features_from for layer in spec.layers if layer.features_from is not None)
+        self.owners = frozenset(
+            layer.features_from for layer in spec.layers if layer.features_from is not None
+        )
         if seed is not None:
             self.initialise(seed)
 
@@ -142,6 +144,4 @@ class Backbone(nn.Module):
         if self.head is not None:
             return self.head(x)
         # A tied output starts at the scale an untied one has, whatever the embedding's scale.
-        return F.linear(x, self.embedding.weight) * (
-            self.spec.width**-0.5 / self.spec.embedding_std
-        )
+        return F.linear(x, self.embedding.weight) * (self.spec.width**-0.5 / self.spec.embedding_std)

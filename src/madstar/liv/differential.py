@@ -54,7 +54,9 @@ class Differential(nn.Module):
 
     def initial_state(self, batch: int, device: torch.device, dtype: torch.dtype) -> DifferentialState:
         """Both states before any token."""
-        return DifferentialState(*(half.initial_state(batch, device, dtype) for half in (self.first, self.second)))
+        return DifferentialState(
+            *(half.initial_state(batch, device, dtype) for half in (self.first, self.second))
+        )
 
     def step(
         self, x: Float[Tensor, "batch width"], state: DifferentialState, given: Features | None = None

@@ -75,11 +75,12 @@ class ImplicitKernel(nn.Module):
 def long_convolution(
     x: Float[Tensor, "batch length channels"], kernel: Float[Tensor, "channels taps"]
 ) -> Float[Tensor, "batch length channels"]:
-    """Causal convolution by FFT, zero-padded so that nothing wraps around; float32 inside."""
+    """Causal convolution by FFT, zero-padded so that nothing wraps around; float32 inside, or float64 as x."""
     length = x.shape[1]
     size = fft_size(length + kernel.shape[1])
-    spectrum = torch.fft.rfft(x.float(), n=size, dim=1)
-    response = torch.fft.rfft(kernel.float(), n=size, dim=1).t()
+    precise = torch.promote_types(x.dtype, torch.float32)
+    spectrum = torch.fft.rfft(x.to(precise), n=size, dim=1)
+    response = torch.fft.rfft(kernel.to(precise), n=size, dim=1).t()
     return torch.fft.irfft(spectrum * response, n=size, dim=1)[:, :length].to(x.dtype)
 
 

@@ -109,7 +109,9 @@ class LIV(nn.Module):
 
     def flops(self, length: int) -> int:
         """Operations of one forward pass over one sequence, 2 per multiply-add; element-wise ones not counted."""
-        features = sum(group.flops(length) for group in self.groups.values() if isinstance(group, FeatureGroup))
+        features = sum(
+            group.flops(length) for group in self.groups.values() if isinstance(group, FeatureGroup)
+        )
         return features + self.mixing_flops(length) + self.output.flops(length)
 
     def mixing_flops(self, length: int) -> int:

@@ -99,9 +99,7 @@ class Recurrence(LIV):
 
     def mixing_flops(self, length: int) -> int:
         """The scan's matrix products; a reader only reads."""
-        return scan_flops(
-            length, self.state_size, self.size.width, decays=True, writes=not self.reads_memory
-        )
+        return scan_flops(length, self.state_size, self.size.width, decays=True, writes=not self.reads_memory)
 
     def memory_elements(self, length: int) -> int:
         """One matrix, whatever the length."""

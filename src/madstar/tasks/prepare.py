@@ -169,8 +169,8 @@ def _checked(
     for name, split in counts.items():
         if split.tokens < MINIMUM_HELD_OUT * (length + 1):
             raise DataError(
-                f"{source.description}: repeats itself too much, {split.tokens:,} tokens are left for {name} "
-                f"where {MINIMUM_HELD_OUT * (length + 1):,} are needed; give more varied text"
+                f"{source.description}: cannot be split, {split.tokens:,} tokens are left for {name} where "
+                f"{MINIMUM_HELD_OUT * (length + 1):,} are needed; give more text that repeats itself less"
             )
     dtype = token_dtype(vocabulary_size)
     train, valid, test = (

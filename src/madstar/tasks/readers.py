@@ -189,8 +189,8 @@ def _read_parquet(path: Path, field: str, position: Position, workspace: Path) -
     unpacked = (
         workspace / "unpacked.parquet"
     )  # a parquet file is read from its end: it cannot be streamed packed
-    _unpack(path, unpacked)
     try:
+        _unpack(path, unpacked)
         yield from _read_columns(unpacked, path, field, size, position)
     finally:
         unpacked.unlink(missing_ok=True)

@@ -25,7 +25,6 @@ PIECE_BYTES = 1 << 16
 """The longest unit of the split; a longer document is cut."""
 PEEK_BYTES = 50 * PIECE_BYTES
 """How much has to be seen to choose the length of the pieces."""
-_SMALLEST_PIECE = 64
 
 
 class Piece(NamedTuple):
@@ -42,7 +41,7 @@ def piece_bytes(total: int | None, length: int) -> int:
     windows of `length` tokens, so that little of a held-out part is seams.
     """
     share = PIECE_BYTES if total is None else min(PIECE_BYTES, total // 50)
-    return max(share, 2 * (length + 1), _SMALLEST_PIECE)
+    return max(share, 2 * (length + 1))
 
 
 def cut(fragments: Iterable[Fragment], limit: int) -> Iterator[Piece]:

@@ -4,6 +4,7 @@ It reads one hello, builds the handler, says that it is ready, then answers one 
 another until the stream ends. Only the coordinator starts it; see `process.py`.
 """
 
+import atexit
 import contextlib
 import faulthandler
 import fcntl
@@ -16,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from madstar.workers.frames import FrameReader, encode
 from madstar.workers.lifeline import hold_on
@@ -64,6 +65,7 @@ def main(descriptor: int) -> None:
         limit = message["memory_limit"]
         ceiling = None if limit is None or baseline is None else baseline + limit
         _answer(channel, handler, message, ceiling)
+    _leave()
 
 
 def _settle() -> None:
@@ -80,6 +82,13 @@ def _settle() -> None:
     # If the machine itself runs out of memory, let it take a worker rather than the coordinator.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _leave() -> NoReturn:
+    """Clean up and end, without taking large libraries apart piece by piece, which takes a second."""
+    atexit._run_exitfuncs()
+    _flush()
+    os._exit(0)
 
 
 def _load(target: str) -> Callable[[dict[str, Any]], Handler]:

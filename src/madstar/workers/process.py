@@ -30,7 +30,8 @@ _ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_TAIL = 2048  # bytes of a child's output kept to explain its death
+_TAIL = 1 << 14  # bytes of a child's output kept to explain its death; a dump of many modules fits
+_LAST_WORDS = (("terminate called", "what()", "libc++abi:"), ("Fatal Python error",))
 _CHUNK = 1 << 16
 _TURN = 64  # chunks read from one child before others get their turn
 
@@ -123,7 +124,7 @@ class WorkerProcess:
             pass
         except OSError:
             self._outgoing.clear()
-            self._lose()
+            self.lose()
 
     def receive(self) -> list[dict[str, Any]]:
         """Read the messages that have come in; note it if the stream has ended or is broken."""
@@ -132,7 +133,7 @@ class WorkerProcess:
             for _ in range(_TURN):
                 data = self.socket.recv(_CHUNK)
                 if not data:
-                    self._lose()
+                    self.lose()
                     break
                 messages.extend(self._reader.feed(data))
         except BlockingIOError:
@@ -140,7 +141,7 @@ class WorkerProcess:
         except FrameError as error:
             self.break_off(str(error))
         except OSError:
-            self._lose()
+            self.lose()
         return messages
 
     def read_output(self) -> bool:
@@ -159,12 +160,14 @@ class WorkerProcess:
 
     def break_off(self, complaint: str) -> None:
         """Treat the child as lost because it does not keep to the protocol."""
-        self.complaint = complaint
-        self._lose()
+        self.complaint = f"broke the worker protocol: {complaint}"
+        self.lose()
 
-    def _lose(self) -> None:
+    def lose(self) -> float:
+        """Note that the child is beyond reach, and return since when."""
         if self.lost_at is None:
             self.lost_at = time.monotonic()
+        return self.lost_at
 
     def exited(self) -> bool:
         """Whether the process has ended. Does not reap it: until then its group's number is its own."""
@@ -207,7 +210,7 @@ class WorkerProcess:
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            self._lose()
+            self.lose()
 
     def reap(self) -> bool:
         """Collect a dead child's status; False while it still dies."""
@@ -225,9 +228,9 @@ class WorkerProcess:
         self.read_output()
         code = self._process.returncode
         if self.complaint is not None:
-            how = f"broke the worker protocol: {self.complaint}"
+            how = self.complaint
         elif code is None:
-            how = "closed its connection to the coordinator"
+            how = "does not end although it was killed"
         elif code < 0:
             how = f"killed by signal {-code}{_signal_name(-code)}"
         else:
@@ -264,7 +267,10 @@ def _signal_name(number: int) -> str:
 
 
 def _telling_line(output: bytes) -> str:
-    """Return the line that says most about a death: the interpreter's last words, or the last line."""
+    """Return the line that says most about a death: a runtime's last words, else the last line."""
     lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()]
-    fatal = [line for line in lines if line.startswith(("Fatal Python error", "terminate called", "what()"))]
-    return (fatal or lines or [""])[-1]
+    for beginnings in _LAST_WORDS:
+        telling = [line for line in lines if line.startswith(beginnings)]
+        if telling:
+            return telling[-1]
+    return lines[-1] if lines else ""

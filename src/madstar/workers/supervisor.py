@@ -242,16 +242,19 @@ class Supervisor:
 
     def _mourn(self, worker: WorkerProcess, now: float) -> None:
         """Handle a child that is dead, or that has lost its connection and is about to be."""
-        exited = worker.exited()
-        if not exited and worker.complaint is None and now - (worker.lost_at or now) < _PATIENCE:
-            return
-        if exited and worker.complaint is None:
+        lost_at = worker.lose()
+        if not worker.exited() and worker.complaint is None:
+            if now - lost_at < _PATIENCE:
+                return
+            worker.complaint = "closed its connection to the coordinator"
+        elif worker.complaint is None:
             self._read(worker)  # a result may have arrived just before the end
             if self._slots[worker.index] is not worker:
                 return
         worker.kill()
-        if exited:
-            worker.reap()
+        # The first thread of a process can be gone before the others; its status comes with the last.
+        if not worker.reap() and now - lost_at < 2 * _PATIENCE:
+            return
         reason = worker.epitaph()
         if worker.running is not None:
             self._failures[worker.index] = 0

@@ -1,0 +1,238 @@
+"""One file from the room of operators: the definitions an architecture needs, as they stand there.
+
+There is one implementation. The exported file is cut out of the real sources, definition by
+definition and with their comments; only the branches this architecture never takes are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from .. import errors
+from ..liv import BackboneSpec
+from .facts import facts
+from .folding import fold
+
+ROOTS = (("export/running", "main"), ("export/running", "load"))
+# What a module costs is asked in the laboratory only; running it needs none of these.
+COST_METHODS = frozenset({"flops", "mixing_flops", "state_elements", "memory_elements"})
+OPERATOR_TABLE = "OPERATORS"
+SHAPES = """\
+# Shapes stand beside the tensors: Float[Tensor, "batch length width"] is a Tensor of that shape.
+from typing import Annotated as Float
+from typing import Annotated as Int"""
+_ERRORS = "|".join(name for name in vars(errors) if name.endswith("Error"))
+
+Name = tuple[str, str]  # a module of the package, such as "liv/scan", and a name defined in it
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module's text, its top-level definitions, and where the names that it imports come from."""
+
+    text: str
+    introduction: str
+    definitions: dict[str, tuple[int, int]]
+    inner: dict[str, Name]
+    outer: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The text of one class, function or constant, and the names that stand in it."""
+
+    text: str
+    names: frozenset[str]
+    constant: bool
+
+
+def bundle(spec: BackboneSpec, introduction: str) -> str:
+    """The text of a module that runs this architecture with torch and safetensors alone.
+
+    `introduction` becomes its docstring. The same spec and introduction give the same text.
+    """
+    known = facts(spec)
+    used = {layer.operator.token_mixing for layer in spec.layers}
+    needed: dict[Name, Definition] = {}
+    imports: set[str] = set()
+    waiting = [_resolved(*root) for root in ROOTS]
+    while waiting:
+        module, name = waiting.pop()
+        if (module, name) in needed:
+            continue
+        source = _source(module)
+        needed[module, name] = definition = _definition(source, name, known.get(name, {}), used)
+        for mentioned in definition.names:
+            if mentioned in source.outer:
+                imports.add(source.outer[mentioned])
+            elif mentioned in source.inner or mentioned in source.definitions:
+                waiting.append(_resolved(module, mentioned))
+    names = [name for _, name in needed]
+    assert len(set(names)) == len(names), f"two definitions of one name in {sorted(names)}"
+    parts = [f'"""{introduction}\n"""', "from __future__ import annotations", *_import_blocks(imports)]
+    body = [_section(module, needed) for module in _in_import_order(ROOTS[0][0])]
+    ending = 'if __name__ == "__main__":\n    sys.exit(main())'
+    return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join([*filter(None, body), ending]) + "\n"
+
+
+@lru_cache(maxsize=64)
+def _source(module: str) -> Source:
+    path = files(__package__.rpartition(".")[0]).joinpath(f"{module}.py")
+    # Without madstar there are no errors of its own.
+    text = re.sub(rf"\b({_ERRORS})\b(?<!OSError)", _plain_error, path.read_text(encoding="utf-8"))
+    tree = ast.parse(text)
+    lines = text.splitlines()
+    definitions: dict[str, tuple[int, int]] = {}
+    inner: dict[str, Name] = {}
+    outer: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            _note_import(module, node, inner, outer)
+        elif name := _defined(node):
+            assert node.end_lineno is not None
+            definitions[name] = (_first_line(node, lines), node.end_lineno)
+    return Source(text, ast.get_docstring(tree) or "", definitions, inner, outer)
+
+
+def _plain_error(match: re.Match[str]) -> str:
+    return "ValueError"
+
+
+def _note_import(
+    module: str, node: ast.Import | ast.ImportFrom, inner: dict[str, Name], outer: dict[str, str]
+) -> None:
+    for alias in node.names:
+        name = alias.asname or alias.name
+        renamed = f" as {alias.asname}" if alias.asname else ""
+        if isinstance(node, ast.Import):
+            outer[name] = f"import {alias.name}{renamed}"
+        elif node.level:
+            room = module.rpartition("/")[0] if node.level == 1 else ""
+            inner[name] = ("/".join(filter(None, [room, node.module])), alias.name)
+        elif node.module != "__future__":
+            outer[name] = f"from {node.module} import {alias.name}{renamed}"
+
+
+def _defined(node: ast.stmt) -> str | None:
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name
+    return None
+
+
+def _first_line(node: ast.stmt, lines: list[str]) -> int:
+    """Where a definition begins, with its decorators and the comments right above it; counted from 0."""
+    first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))]) - 1
+    while lines[first - 1].startswith("#"):
+        first -= 1
+    return first
+
+
+def _resolved(module: str, name: str) -> Name:
+    """Where a name is really defined, through the names that rooms hand on."""
+    while True:
+        if _is_room(module):
+            module = f"{module}/__init__"
+        source = _source(module)
+        if name in source.definitions:
+            return module, name
+        module, name = source.inner[name]
+
+
+def _is_room(module: str) -> bool:
+    return files(__package__.rpartition(".")[0]).joinpath(module).is_dir()
+
+
+def _definition(source: Source, name: str, known: dict[str, bool], used: set[str]) -> Definition:
+    first, last = source.definitions[name]
+    text = "\n".join(source.text.splitlines()[first:last])
+    if name == OPERATOR_TABLE:
+        text = _only_entries(text, used)
+    text = fold(text, known, COST_METHODS)
+    tree = ast.parse(text)
+    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return Definition(text, names, not isinstance(tree.body[0], ast.ClassDef | ast.FunctionDef))
+
+
+def _only_entries(text: str, keys: set[str]) -> str:
+    """A dictionary of one entry a line without those of other keys."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value not in keys:
+                    assert value.end_lineno == key.lineno
+                    lines[key.lineno - 1] = ""
+    return "\n".join(line for line in lines if line)
+
+
+def _import_blocks(imports: set[str]) -> Iterator[str]:
+    """Imports as isort has them: the standard library, then the others, names of one module together."""
+    shapes = {line for line in imports if line.startswith("from jaxtyping import")}
+    merged: dict[str, list[str]] = {}
+    plain = []
+    for line in imports - shapes:
+        if line.startswith("import"):
+            plain.append(line)
+        else:
+            module, _, name = line.removeprefix("from ").partition(" import ")
+            merged.setdefault(module, []).append(name)
+    lines = sorted(plain) + [
+        f"from {module} import {', '.join(sorted(names, key=_isort_key))}"
+        for module, names in sorted(merged.items())
+    ]
+    third = [line for line in lines if line.split()[1].split(".")[0] in ("torch", "safetensors")]
+    yield "\n".join(line for line in lines if line not in third)
+    yield "\n".join(third)
+    if shapes:
+        wanted = {line.rpartition(" ")[2] for line in shapes}
+        yield "\n".join(
+            line for line in SHAPES.splitlines() if line.startswith("#") or line.rpartition(" ")[2] in wanted
+        )
+
+
+def _isort_key(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+def _in_import_order(module: str, seen: set[str] | None = None) -> Iterator[str]:
+    """Every module of the package that this one imports, then itself: what is needed comes first."""
+    seen = set() if seen is None else seen
+    module = f"{module}/__init__" if _is_room(module) else module
+    if module in seen:
+        return
+    seen.add(module)
+    for needed, _ in _source(module).inner.values():
+        if needed != "errors":
+            yield from _in_import_order(needed, seen)
+    yield module
+
+
+def _section(module: str, needed: dict[Name, Definition]) -> str:
+    """A module's part of the file: its introduction as comments, then its definitions in their order."""
+    source = _source(module)
+    present = [(name, needed[module, name]) for name in source.definitions if (module, name) in needed]
+    if not present:
+        return ""
+    title = f"# {module.rpartition('/')[2]} "
+    text = title + "-" * (100 - len(title)) + "\n#\n"
+    text += "\n".join(f"# {line}".rstrip() for line in source.introduction.splitlines())
+    gap, before = "\n\n", None
+    for name, definition in present:
+        if before is not None:
+            both = before.constant and definition.constant
+            adjacent = both and source.definitions[name][0] == source.definitions[before_name][1]
+            gap = "\n" if adjacent else "\n\n" if both else "\n\n\n"
+        elif not definition.constant:
+            gap = "\n\n\n"
+        text += gap + definition.text
+        before, before_name = definition, name
+    return text

@@ -1,0 +1,20 @@
+"""What is measured of an architecture, and the bounds it must keep."""
+
+from .builtin import BUILTIN
+from .constraint import Constraint, parse_constraint
+from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
+from .registry import find_objective, reference
+
+__all__ = [
+    "BUILTIN",
+    "MEASURED",
+    "STATIC",
+    "TRAINED",
+    "Constraint",
+    "Measurement",
+    "Objective",
+    "Subject",
+    "find_objective",
+    "parse_constraint",
+    "reference",
+]

@@ -1,0 +1,52 @@
+"""Quality on held-out text: bits per byte and perplexity, with a standard error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from ..tasks import TextTask
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Loss on held-out windows.
+
+    `bits_per_byte` is comparable between tokenizers; `perplexity` is per token. The standard error
+    is over windows: how far another draw of held-out text would move the mean. All candidates see
+    the same windows, so differences between them are surer than this says.
+    """
+
+    bits_per_byte: float
+    standard_error: float
+    perplexity: float
+    windows: int
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, task: TextTask, split: str, *, batch: int, limit: int | None = None
+) -> Quality:
+    """The quality of a model on a split's fixed windows ("valid" or "test")."""
+    was_training = model.training
+    model.eval()
+    losses = []
+    for tokens in task.windows(split, batch, limit):
+        logits = model(tokens[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
+        losses.append(loss.view(tokens.shape[0], -1).mean(1).double())
+    model.train(was_training)
+    per_window = torch.cat(losses)
+    mean = per_window.mean().item()
+    error = per_window.std().item() / math.sqrt(len(per_window)) if len(per_window) > 1 else math.nan
+    to_bits = 1 / (math.log(2) * task.bytes_per_token)
+    return Quality(
+        bits_per_byte=mean * to_bits,
+        standard_error=error * to_bits,
+        perplexity=math.exp(min(mean, 700.0)),
+        windows=len(per_window),
+    )

@@ -1,0 +1,160 @@
+"""Training that pauses and goes on: a trunk at constant rate, and a decaying copy at each rung.
+
+A linear decay to zero over the last fifth of a budget is worth much of the final loss, but a model
+whose rate has decayed cannot go on. So the trunk never decays: at each rung a copy of it does, is
+measured and dropped, and a promoted candidate goes on from the trunk (warm-up, stable, decay:
+Hu et al., arXiv 2404.06395, section 4). Budgets 100, 200, 400, 800 together cost 940 steps, not
+1,500, and a longer budget's trunk is bit for bit the one that trains alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from ..errors import MadstarError
+from ..tasks import TextTask
+from .budget import Budget
+from .settings import TrainingSettings
+
+_SMOOTHING = 0.9
+_GRACE = 50
+
+
+class DivergedError(MadstarError):
+    """Training diverged: a loss that is not finite, or far above that of guessing."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after a budget: `model` with decayed rate, and the curve of the training loss.
+
+    `curve` holds (step, bits per byte) pairs, smoothed, about fifty of them.
+    """
+
+    model: nn.Module
+    steps: int
+    tokens: int
+    curve: tuple[tuple[float, float], ...]
+    seconds: float
+
+
+class Trainer:
+    """The trunk of one candidate. `advance` moves it on; `finish` decays a copy to a budget's end.
+
+    The batches are a function of seed and step, so a trainer restored from a checkpoint goes on
+    exactly as the one that made it would have.
+    """
+
+    def __init__(self, model: nn.Module, task: TextTask, settings: TrainingSettings, seed: int) -> None:
+        self.model, self.task, self.settings, self.seed = model.train(), task, settings, seed
+        self.optimizer = make_optimizer(model, settings)
+        self.step = 0
+        self.curve: list[tuple[float, float]] = []
+        self._smoothed = math.nan
+
+    def train_to(self, budget: Budget, progress: Callable[[int, int], None] | None = None) -> Trained:
+        """Train to the end of a budget: the trunk to where decay begins, then a decaying copy.
+
+        Raises DivergedError. `progress` is told the steps done and the steps of this budget.
+        """
+        started = time.monotonic()
+        total = budget.steps(self.settings.tokens_per_step)
+        if total is None:
+            total = self._trunk_by_clock(budget.amount, started, progress)
+        else:
+            self._advance(total - self._decay_steps(total), self.settings.learning_rate, total, progress)
+        decayed = self._decayed_copy(total, progress)
+        return Trained(
+            model=decayed.model,
+            steps=total,
+            tokens=total * self.settings.tokens_per_step,
+            curve=tuple(decayed.curve),
+            seconds=time.monotonic() - started,
+        )
+
+    def _decay_steps(self, total: int) -> int:
+        return max(1, round(self.settings.decay_fraction * total))
+
+    def _trunk_by_clock(
+        self, seconds: float, started: float, progress: Callable[[int, int], None] | None
+    ) -> int:
+        """Trunk steps until only the decay's share of the time is left; returns the steps in all."""
+        fraction, first = self.settings.decay_fraction, self.step
+        while self.step == first or time.monotonic() - started < (1 - fraction) * seconds:
+            self._advance(self.step + 1, self.settings.learning_rate, 0, None)
+            if progress is not None:
+                pace = (time.monotonic() - started) / (self.step - first)
+                progress(self.step, first + round(seconds / pace))
+        pace = (time.monotonic() - started) / (self.step - first)
+        return self.step + max(1, round(fraction * seconds / pace))
+
+    def _decayed_copy(self, total: int, progress: Callable[[int, int], None] | None) -> Trainer:
+        trunk_steps = self.step
+        branch = Trainer(copy.deepcopy(self.model), self.task, self.settings, self.seed)
+        branch.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
+        branch.step, branch.curve, branch._smoothed = self.step, list(self.curve), self._smoothed
+        remaining = total - trunk_steps
+        for index in range(remaining):
+            # The last step still has a rate: linear to zero just beyond it.
+            rate = self.settings.learning_rate * (1 - index / remaining)
+            branch._advance(branch.step + 1, rate, total, progress)
+        return branch
+
+    def _advance(
+        self, until: int, rate: float, total: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        settings = self.settings
+        while self.step < until:
+            warm = min(1.0, (self.step + 1) / settings.warmup) if settings.warmup else 1.0
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * warm
+            tokens = self.task.train_batch(self.step, settings.batch, self.seed)
+            logits = self.model(tokens[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+            self._check(loss.item(), norm.item())
+            self.optimizer.step()
+            self.step += 1
+            if progress is not None:
+                progress(self.step, total)
+
+    def _check(self, loss: float, norm: float) -> None:
+        """Record the loss; raise where training has come apart."""
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergedError(
+                f"diverged at step {self.step + 1}: loss {loss:.3g}, gradient norm {norm:.3g}"
+            )
+        smoothed = (
+            loss if math.isnan(self._smoothed) else _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
+        )
+        self._smoothed = smoothed
+        guessing = math.log(self.task.vocabulary_size)
+        if self.step >= _GRACE and smoothed > 1.5 * guessing:
+            raise DivergedError(
+                f"diverged at step {self.step + 1}: loss {smoothed:.3g}, guessing has {guessing:.3g}"
+            )
+        # Dense at first and sparser later, so that a curve of any length has about fifty points.
+        if self.step % max(1, self.step // 16) == 0:
+            bits = smoothed / (math.log(2) * self.task.bytes_per_token)
+            self.curve.append((float(self.step + 1), bits))
+
+
+def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW without weight decay on vectors: norms, biases, decays and gains are scales, not maps."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from madstar.workers import Job, Outcome, WorkerPool
+
+HERE = str(Path(__file__).parent)
+
+
+class Bench:
+    """A pool with the short cuts that the tests need."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self.pool = pool
+        self._number = 0
+
+    def start(
+        self, do: str, time_limit: float | None = None, memory_limit: int | None = None, **payload
+    ) -> str:
+        while not self.pool.idle:
+            assert self.pool.wait(30) == []
+        self._number += 1
+        job = Job(f"{do}-{self._number}", {"do": do, **payload}, time_limit, memory_limit)
+        self.pool.submit(job)
+        return job.id
+
+    def end(self) -> Outcome:
+        while not (ended := self.pool.wait(30)):
+            pass
+        (outcome,) = ended
+        return outcome
+
+    def run(self, do: str, **options) -> Outcome:
+        job_id = self.start(do, **options)
+        outcome = self.end()
+        assert outcome.id == job_id
+        return outcome
+
+
+@pytest.fixture
+def open_pool():
+    pools = []
+
+    def make(workers: int = 1, factory: str = "make_handler", **options) -> WorkerPool:
+        pools.append(WorkerPool(f"handlers:{factory}", workers, import_paths=[HERE], **options))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close(0)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One worker for the tests that leave it as it was."""
+    with WorkerPool("handlers:make_handler", 1, setup={"corpus": "a"}, import_paths=[HERE]) as pool:
+        yield Bench(pool)
+
+
+@pytest.fixture
+def bench(open_pool):
+    return Bench(open_pool())
