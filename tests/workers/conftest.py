@@ -1,10 +1,41 @@
+import os
+import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from madstar.workers import Job, Outcome, WorkerPool
 
 HERE = str(Path(__file__).parent)
+
+
+def first_ended(pool: WorkerPool) -> list[Outcome]:
+    """Wait for outcomes; fail instead of hanging if none comes."""
+    deadline = time.monotonic() + 60
+    while not (ended := pool.wait(1)):
+        assert time.monotonic() < deadline, "no outcome came"
+    return ended
+
+
+def all_gone(pids, seconds: float = 10) -> bool:
+    """Tell whether the processes have ended, at the latest after some seconds."""
+    deadline = time.monotonic() + seconds
+    while left := [pid for pid in pids if not gone(pid)]:
+        if time.monotonic() > deadline:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Bench:
@@ -25,9 +56,7 @@ class Bench:
         return job.id
 
     def end(self) -> Outcome:
-        while not (ended := self.pool.wait(30)):
-            pass
-        (outcome,) = ended
+        (outcome,) = first_ended(self.pool)
         return outcome
 
     def run(self, do: str, **options) -> Outcome:
@@ -35,6 +64,16 @@ class Bench:
         outcome = self.end()
         assert outcome.id == job_id
         return outcome
+
+
+@pytest.fixture(name="first_ended")
+def _first_ended():
+    return first_ended
+
+
+@pytest.fixture(name="all_gone")
+def _all_gone():
+    return all_gone
 
 
 @pytest.fixture

@@ -196,6 +196,11 @@ def meet(payload, report, setup):
     return {}
 
 
+def interrupted(payload, report, setup):
+    os.kill(os.getpid(), signal.SIGINT)
+    return {"fine": True}
+
+
 def babble(payload, report, setup):
     """Write far more than a pipe holds to every ordinary stream, closed ones included."""
     os.write(1, b"\x00\x00\x00\x05hello" * 50_000)

@@ -100,6 +100,10 @@ def test_threads_of_an_earlier_job_cannot_speak_for_a_later_one(bench):
     assert [set(item) for item in bench.pool.progress().values()] == [{"pid"}]
 
 
+def test_an_interrupt_does_not_reach_the_job(shared):
+    assert shared.run("interrupted").value == {"fine": True}
+
+
 @pytest.mark.parametrize(
     ("how", "error"),
     [
@@ -116,11 +120,11 @@ def test_a_crash_is_told_and_survived(bench, how, error):
     assert bench.pool.restarts == 1
 
 
-def test_a_fork_left_behind_does_not_hide_a_crash(bench):
+def test_a_fork_left_behind_does_not_hide_a_crash(bench, all_gone):
     job_id = bench.start("forks_and_dies")
     outcome = bench.end()
     assert (outcome.status, outcome.error) == ("crash", "killed by signal 9 (SIGKILL)")
-    _until_gone([bench.pool.progress()[job_id]["fork"]])
+    assert all_gone([bench.pool.progress()[job_id]["fork"]])
 
 
 @pytest.mark.parametrize(("close", "error"), [(True, "killed by"), (False, "broke the worker protocol")])
@@ -131,12 +135,12 @@ def test_a_job_that_attacks_the_protocol_is_a_crash(bench, close, error):
     assert bench.run("echo").status == "ok"
 
 
-def test_a_hanging_job_is_killed_with_all_it_started(bench):
+def test_a_hanging_job_is_killed_with_all_it_started(bench, all_gone):
     job_id = bench.start("family", locked=True, time_limit=1.0)
     outcome = bench.end()
     assert (outcome.status, outcome.error) == ("timeout", "no result within 1 s")
     assert outcome.seconds >= 1.0
-    _until_gone(bench.pool.progress()[job_id].values())
+    assert all_gone(bench.pool.progress()[job_id].values())
     assert bench.run("echo").status == "ok"
 
 
@@ -217,9 +221,3 @@ def test_a_job_for_which_no_worker_is_idle_is_refused(bench):
     bench.start("hang")
     with pytest.raises(WorkerError, match="job 'b' cannot start: no worker is idle"):
         bench.pool.submit(Job("b", {}))
-
-
-def _until_gone(pids):
-    for pid in pids:
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)

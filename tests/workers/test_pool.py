@@ -1,11 +1,15 @@
 """The pool's life: starting, failing, cancelling, closing, and the end of its coordinator."""
 
+import inspect
+import itertools
 import json
+import linecache
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,29 +26,15 @@ def all_idle(pool, workers):
         assert pool.wait(30) == []
 
 
-def gone(pid):
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def all_gone(pids, seconds):
-    deadline = time.monotonic() + seconds
-    while not all(gone(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return [pid for pid in pids if not gone(pid)] == []
-
-
-def test_jobs_run_at_the_same_time(open_pool, tmp_path):
+def test_jobs_run_at_the_same_time(open_pool, first_ended, tmp_path):
     pool = open_pool(2)
     all_idle(pool, 2)
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
     pool.submit(Job("a", {"do": "meet", "mine": a, "theirs": b}, time_limit=30))
     pool.submit(Job("b", {"do": "meet", "mine": b, "theirs": a}, time_limit=30))
-    ended = []
-    while len(ended) < 2:
-        ended += pool.wait(30)
+    ended = first_ended(pool)
+    if len(ended) < 2:
+        ended += first_ended(pool)
     assert {(outcome.id, outcome.status) for outcome in ended} == {("a", "ok"), ("b", "ok")}
     assert {outcome.worker for outcome in ended} == {0, 1}
 
@@ -64,17 +54,18 @@ def test_many_jobs_good_and_bad_all_get_one_outcome(open_pool):
     expected = [job.id for job in waiting]
     pool = open_pool(2)
     ended = []
-    while len(ended) < len(plan):
+    deadline = time.monotonic() + 60
+    while len(ended) < len(plan) and time.monotonic() < deadline:
         while waiting and pool.idle:
             pool.submit(waiting.pop(0))
-        ended += pool.wait(30)
+        ended += pool.wait(1)
     assert sorted(outcome.id for outcome in ended) == sorted(expected)
     assert [outcome.id for outcome in ended if not outcome.id.startswith(outcome.status)] == []
     all_idle(pool, 2)
     assert pool.restarts == 6
 
 
-def test_an_id_can_be_used_again_but_not_at_once(open_pool):
+def test_an_id_can_be_used_again_but_not_at_once(open_pool, first_ended):
     pool = open_pool(2)
     all_idle(pool, 2)
     pool.submit(Job("a", {"do": "hang"}))
@@ -82,12 +73,11 @@ def test_an_id_can_be_used_again_but_not_at_once(open_pool):
         pool.submit(Job("a", {"do": "echo"}))
     assert pool.cancel("a")
     pool.submit(Job("a", {"do": "echo"}))
-    while not (ended := pool.wait(30)):
-        pass
+    ended = first_ended(pool)
     assert [(outcome.id, outcome.status) for outcome in ended] == [("a", "ok")]
 
 
-def test_a_cancelled_job_ends_without_outcome(open_pool):
+def test_a_cancelled_job_ends_without_outcome(open_pool, all_gone):
     pool = open_pool()
     all_idle(pool, 1)
     pool.submit(Job("a", {"do": "family"}))
@@ -99,7 +89,7 @@ def test_a_cancelled_job_ends_without_outcome(open_pool):
     assert not pool.cancel("a")
     assert not pool.cancel("never")
     all_idle(pool, 1)
-    assert all_gone(pids, 10)
+    assert all_gone(pids)
     assert pool.restarts == 1
 
 
@@ -110,13 +100,12 @@ def test_waiting_for_nothing_returns_at_once(open_pool):
     assert pool.wait(None) == []
 
 
-def test_a_worker_killed_while_idle_is_replaced(open_pool):
+def test_a_worker_killed_while_idle_is_replaced(open_pool, first_ended):
     pool = open_pool()
     for _ in range(2):
         all_idle(pool, 1)
         pool.submit(Job("a", {"do": "echo"}))
-        while not (ended := pool.wait(30)):
-            pass
+        ended = first_ended(pool)
         os.kill(ended[0].value["pid"], signal.SIGKILL)
         while pool.idle:
             pool.wait(0.01)
@@ -179,7 +168,7 @@ def test_impossible_pools_are_refused(arguments, options):
         WorkerPool(*arguments, **options)
 
 
-def test_closing_ends_everything_and_keeps_what_has_ended(open_pool):
+def test_closing_ends_everything_and_keeps_what_has_ended(open_pool, all_gone):
     pool = open_pool(2)
     all_idle(pool, 2)
     pool.submit(Job("done", {"do": "echo"}))
@@ -189,10 +178,10 @@ def test_closing_ends_everything_and_keeps_what_has_ended(open_pool):
     pids = list(pool.progress()["family"].values())
     pool.close()
     pool.close()
-    assert all(gone(pid) for pid in pids)
+    assert all_gone(pids, 0)
     ended = pool.wait(None)
     assert [outcome.id for outcome in ended] == ["done"]
-    assert gone(ended[0].value["pid"])
+    assert all_gone([ended[0].value["pid"]], 0)
     assert pool.wait(None) == []
     assert pool.idle == 0
     with pytest.raises(WorkerError, match="the pool is closed"):
@@ -227,7 +216,8 @@ def test_an_interrupt_in_wait_loses_nothing(open_pool):
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
-        while len(ended) < 300:
+        deadline = time.monotonic() + 60
+        while len(ended) < 300 and time.monotonic() < deadline:
             while waiting and pool.idle:
                 pool.submit(Job(waiting.pop(), {"do": "echo"}))
             try:
@@ -241,6 +231,51 @@ def test_an_interrupt_in_wait_loses_nothing(open_pool):
         signal.signal(signal.SIGALRM, before)
     assert interrupt.times > 0
     assert sorted(int(outcome.id) for outcome in ended) == list(range(300))
+
+
+@contextmanager
+def interrupt_at(number):
+    """Raise KeyboardInterrupt just before the given line, counted from 1, that the pool's code runs.
+
+    Lines that take the lock are not counted: they run again on the way out, where a trace, unlike
+    a signal, can strike between the end of the block and the release.
+    """
+    lines = itertools.count(1)
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != inspect.getfile(WorkerPool):
+            return None
+        text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and "lock:" not in text and next(lines) == number:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def test_an_interrupt_at_any_line_of_wait_loses_nothing(open_pool):
+    pool = open_pool()
+    all_idle(pool, 1)
+    for number in itertools.count(1):
+        pool.submit(Job(str(number), {"do": "echo"}))
+        while not pool.idle:
+            time.sleep(0.001)
+        ended, struck = [], False
+        try:
+            with interrupt_at(number):
+                ended = pool.wait(10)
+        except KeyboardInterrupt:
+            struck = True
+            ended = pool.wait(10)
+        assert [outcome.id for outcome in ended] == [str(number)]
+        if not struck:
+            break
+    assert number > 10
 
 
 def coordinator(mode):
@@ -260,7 +295,7 @@ def coordinator(mode):
 
 
 @pytest.mark.parametrize("mode", ["locked", "free"])
-def test_workers_die_with_a_killed_coordinator(mode):
+def test_workers_die_with_a_killed_coordinator(mode, all_gone):
     process, pids, started = coordinator(mode)
     outside = {pid for pid in started if os.getpgid(pid) == pid}
     try:
@@ -273,7 +308,7 @@ def test_workers_die_with_a_killed_coordinator(mode):
 
 
 @pytest.mark.parametrize("mode", ["waiting", "computing"])
-def test_an_interrupt_at_the_terminal_ends_all_quietly(mode):
+def test_an_interrupt_at_the_terminal_ends_all_quietly(mode, all_gone):
     process, pids, _ = coordinator(mode)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=10)

@@ -21,11 +21,8 @@ from .folding import fold
 ROOTS = (("export/running", "main"), ("export/running", "load"))
 # What a module costs is asked in the laboratory only; running it needs none of these.
 COST_METHODS = frozenset({"flops", "mixing_flops", "state_elements", "memory_elements"})
+THIRD_PARTY = ("torch", "safetensors")
 OPERATOR_TABLE = "OPERATORS"
-SHAPES = """\
-# Shapes stand beside the tensors: Float[Tensor, "batch length width"] is a Tensor of that shape.
-from typing import Annotated as Float
-from typing import Annotated as Int"""
 _ERRORS = "|".join(name for name in vars(errors) if name.endswith("Error"))
 
 Name = tuple[str, str]  # a module of the package, such as "liv/scan", and a name defined in it
@@ -57,7 +54,9 @@ def bundle(spec: BackboneSpec, introduction: str) -> str:
     `introduction` becomes its docstring. The same spec and introduction give the same text.
     """
     known = facts(spec)
-    used = {layer.operator.token_mixing for layer in spec.layers}
+    used = frozenset(layer.operator.token_mixing for layer in spec.layers)
+    differential = any(layer.operator.differential for layer in spec.layers)
+    absent = frozenset() if differential else frozenset({"Differential"})
     needed: dict[Name, Definition] = {}
     imports: set[str] = set()
     waiting = [_resolved(*root) for root in ROOTS]
@@ -66,7 +65,9 @@ def bundle(spec: BackboneSpec, introduction: str) -> str:
         if (module, name) in needed:
             continue
         source = _source(module)
-        needed[module, name] = definition = _definition(source, name, known.get(name, {}), used)
+        needed[module, name] = definition = _definition(
+            module, name, tuple(known.get(name, {}).items()), used if name == OPERATOR_TABLE else None, absent
+        )
         for mentioned in definition.names:
             if mentioned in source.outer:
                 imports.add(source.outer[mentioned])
@@ -77,14 +78,14 @@ def bundle(spec: BackboneSpec, introduction: str) -> str:
     parts = [f'"""{introduction}\n"""', "from __future__ import annotations", *_import_blocks(imports)]
     body = [_section(module, needed) for module in _in_import_order(ROOTS[0][0])]
     ending = 'if __name__ == "__main__":\n    sys.exit(main())'
-    return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join([*filter(None, body), ending]) + "\n"
+    return "\n\n".join(parts) + "\n\n" + "\n\n\n".join([*filter(None, body), ending]) + "\n"
 
 
 @lru_cache(maxsize=64)
 def _source(module: str) -> Source:
     path = files(__package__.rpartition(".")[0]).joinpath(f"{module}.py")
     # Without madstar there are no errors of its own.
-    text = re.sub(rf"\b({_ERRORS})\b(?<!OSError)", _plain_error, path.read_text(encoding="utf-8"))
+    text = re.sub(rf"\b({_ERRORS})\b", "ValueError", path.read_text(encoding="utf-8"))
     tree = ast.parse(text)
     lines = text.splitlines()
     definitions: dict[str, tuple[int, int]] = {}
@@ -99,10 +100,6 @@ def _source(module: str) -> Source:
     return Source(text, ast.get_docstring(tree) or "", definitions, inner, outer)
 
 
-def _plain_error(match: re.Match[str]) -> str:
-    return "ValueError"
-
-
 def _note_import(
     module: str, node: ast.Import | ast.ImportFrom, inner: dict[str, Name], outer: dict[str, str]
 ) -> None:
@@ -114,6 +111,9 @@ def _note_import(
         elif node.level:
             room = module.rpartition("/")[0] if node.level == 1 else ""
             inner[name] = ("/".join(filter(None, [room, node.module])), alias.name)
+        elif node.module == "jaxtyping":
+            # Shapes stay where they are, as the annotations that plain Python has for them.
+            outer[name] = f"from typing import Annotated as {name}"
         elif node.module != "__future__":
             outer[name] = f"from {node.module} import {alias.name}{renamed}"
 
@@ -150,18 +150,27 @@ def _is_room(module: str) -> bool:
     return files(__package__.rpartition(".")[0]).joinpath(module).is_dir()
 
 
-def _definition(source: Source, name: str, known: dict[str, bool], used: set[str]) -> Definition:
+@lru_cache(maxsize=1024)
+def _definition(
+    module: str,
+    name: str,
+    known: tuple[tuple[str, bool], ...],
+    entries: frozenset[str] | None,
+    absent: frozenset[str],
+) -> Definition:
+    """A definition as this architecture needs it; of a table, the `entries` only."""
+    source = _source(module)
     first, last = source.definitions[name]
     text = "\n".join(source.text.splitlines()[first:last])
-    if name == OPERATOR_TABLE:
-        text = _only_entries(text, used)
-    text = fold(text, known, COST_METHODS)
+    if entries is not None:
+        text = _only_entries(text, entries)
+    text = fold(text, dict(known), omitted_methods=COST_METHODS, absent=absent)
     tree = ast.parse(text)
     names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     return Definition(text, names, not isinstance(tree.body[0], ast.ClassDef | ast.FunctionDef))
 
 
-def _only_entries(text: str, keys: set[str]) -> str:
+def _only_entries(text: str, keys: frozenset[str]) -> str:
     """A dictionary of one entry a line without those of other keys."""
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
@@ -175,27 +184,22 @@ def _only_entries(text: str, keys: set[str]) -> str:
 
 def _import_blocks(imports: set[str]) -> Iterator[str]:
     """Imports as isort has them: the standard library, then the others, names of one module together."""
-    shapes = {line for line in imports if line.startswith("from jaxtyping import")}
     merged: dict[str, list[str]] = {}
-    plain = []
-    for line in imports - shapes:
-        if line.startswith("import"):
-            plain.append(line)
+    lines = []
+    for line in imports:
+        module, _, name = line.removeprefix("from ").partition(" import ")
+        if line.startswith("import") or " as " in line:
+            lines.append(line)
         else:
-            module, _, name = line.removeprefix("from ").partition(" import ")
             merged.setdefault(module, []).append(name)
-    lines = sorted(plain) + [
-        f"from {module} import {', '.join(sorted(names, key=_isort_key))}"
-        for module, names in sorted(merged.items())
-    ]
-    third = [line for line in lines if line.split()[1].split(".")[0] in ("torch", "safetensors")]
-    yield "\n".join(line for line in lines if line not in third)
-    yield "\n".join(third)
-    if shapes:
-        wanted = {line.rpartition(" ")[2] for line in shapes}
-        yield "\n".join(
-            line for line in SHAPES.splitlines() if line.startswith("#") or line.rpartition(" ")[2] in wanted
-        )
+    for module, names in merged.items():
+        lines.append(f"from {module} import {', '.join(sorted(names, key=_isort_key))}")
+    lines.sort(
+        key=lambda line: (line.startswith("from"), line.split()[1], "import Annotated" not in line, line)
+    )
+    others = [line for line in lines if line.split()[1].split(".")[0] in THIRD_PARTY]
+    yield "\n".join(line for line in lines if line not in others)
+    yield "\n".join(others)
 
 
 def _isort_key(name: str) -> tuple[int, str]:
@@ -219,20 +223,15 @@ def _in_import_order(module: str, seen: set[str] | None = None) -> Iterator[str]
 def _section(module: str, needed: dict[Name, Definition]) -> str:
     """A module's part of the file: its introduction as comments, then its definitions in their order."""
     source = _source(module)
-    present = [(name, needed[module, name]) for name in source.definitions if (module, name) in needed]
-    if not present:
+    names = [name for name in source.definitions if (module, name) in needed]
+    if not names:
         return ""
     title = f"# {module.rpartition('/')[2]} "
     text = title + "-" * (100 - len(title)) + "\n#\n"
     text += "\n".join(f"# {line}".rstrip() for line in source.introduction.splitlines())
-    gap, before = "\n\n", None
-    for name, definition in present:
-        if before is not None:
-            both = before.constant and definition.constant
-            adjacent = both and source.definitions[name][0] == source.definitions[before_name][1]
-            gap = "\n" if adjacent else "\n\n" if both else "\n\n\n"
-        elif not definition.constant:
-            gap = "\n\n\n"
-        text += gap + definition.text
-        before, before_name = definition, name
+    for before, name in zip([None, *names], names, strict=False):
+        definition = needed[module, name]
+        constants = definition.constant and (before is None or needed[module, before].constant)
+        adjacent = before is not None and source.definitions[before][1] == source.definitions[name][0]
+        text += ("\n" if adjacent else "\n\n" if constants else "\n\n\n") + definition.text
     return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..liv import STATE_ROLES, BackboneSpec, LayerSpec
+from ..liv import STATE_ROLES, BackboneSpec, LayerSpec, OperatorSpec
 from .folding import normal
 
 
@@ -51,7 +51,15 @@ def _tests(spec: BackboneSpec) -> Iterable[tuple[str, str, Iterable[bool]]]:
     yield "GatedConvolution", "isinstance(kernel, ShortConvolution)", [kernel.banded for kernel in kernels]
     yield "LIV", "role in self.shared", [False, any(layer.shared for layer in layers)]
     yield from _reading(layers)
+    fading = [True] * ("semi-separable" in mixings) + [False] * any(map(_is_linear, operators))
+    yield "write", "log_decay is None", [not value for value in fading]
+    yield "read", "memory.decay_from_middle is not None", fading
+    yield "read", "memory.decay_from_start is not None", fading
     yield from _attention([layer for layer in layers if layer.operator.token_mixing == "low-rank"])
+
+
+def _is_linear(operator: OperatorSpec) -> bool:
+    return operator.token_mixing == "low-rank" and operator.nonlinearity == "none" and not operator.banded
 
 
 def _reading(layers: Iterable[LayerSpec]) -> Iterable[tuple[str, str, Iterable[bool]]]:
@@ -72,7 +80,7 @@ def _reading(layers: Iterable[LayerSpec]) -> Iterable[tuple[str, str, Iterable[b
 
 def _attention(layers: Iterable[LayerSpec]) -> Iterable[tuple[str, str, Iterable[bool]]]:
     operators = [layer.operator for layer in layers]
-    linear = [operator.nonlinearity == "none" and not operator.banded for operator in operators]
+    linear = [_is_linear(operator) for operator in operators]
     windows = [operator.banded for operator in operators]
     grouped = [operator.group("k").repeat > 1 for operator in operators]
     softmax = [operator.nonlinearity == "softmax" for operator in operators]

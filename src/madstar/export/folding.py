@@ -19,16 +19,18 @@ def normal(expression: str) -> str:
     return ast.unparse(ast.parse(expression, mode="eval").body)
 
 
-def fold(text: str, facts: Facts, omitted_methods: Collection[str] = ()) -> str:
+def fold(
+    text: str, facts: Facts, *, omitted_methods: Collection[str] = (), absent: Collection[str] = ()
+) -> str:
     """The definition without branches that the facts rule out, and without what they leave unused.
 
     `facts`: expressions in the spelling of `normal`. Methods named in `omitted_methods` are left
     out, and so are private methods, assignments of folded attributes and local values that
-    nothing reads any longer.
+    nothing reads any longer. `absent` classes are left out of unions of types.
     """
     while True:
         tree = ast.parse(text)
-        edited = _fold_once(text, tree, facts)
+        edited = _fold_once(text, tree, facts, absent)
         if edited is None:
             edited = _omit_once(text, tree, facts, omitted_methods)
         if edited is None:
@@ -50,7 +52,7 @@ def _known(test: ast.expr, facts: Facts) -> bool | None:
     return facts.get(ast.unparse(test))
 
 
-def _fold_once(text: str, tree: ast.Module, facts: Facts) -> str | None:
+def _fold_once(text: str, tree: ast.Module, facts: Facts, absent: Collection[str]) -> str | None:
     for block in _blocks(tree):
         for place, statement in enumerate(block):
             if isinstance(statement, ast.If):
@@ -70,6 +72,8 @@ def _fold_once(text: str, tree: ast.Module, facts: Facts) -> str | None:
             if len(unknown) < len(node.values):
                 word = " or " if isinstance(node.op, ast.Or) else " and "
                 return _replaced(text, node, word.join(_operand(text, part) for part in unknown))
+        if isinstance(node, ast.BinOp) and isinstance(node.right, ast.Name) and node.right.id in absent:
+            return _replaced(text, node, _segment(text, node.left))
     return None
 
 
@@ -106,7 +110,7 @@ def _fold_if(text: str, block: list[ast.stmt], place: int, node: ast.If, value: 
 
 
 def _omit_once(text: str, tree: ast.Module, facts: Facts, omitted_methods: Collection[str]) -> str | None:
-    read = {node.attr for node in ast.walk(tree) if _is_read(node, ast.Attribute)}
+    read = _read_names(tree, ast.Attribute)
     folded = {fact.split()[0].removeprefix("self.") for fact in facts if fact.startswith("self.")}
     for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for place, node in enumerate(owner.body):
@@ -117,25 +121,56 @@ def _omit_once(text: str, tree: ast.Module, facts: Facts, omitted_methods: Colle
                 # The gap before a method goes with it: section comments belong to what follows them.
                 return _spliced(text.splitlines(), _end(owner.body[place - 1]), _end(node), [])
     for function in (node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)):
-        names = {node.id for node in ast.walk(function) if _is_read(node, ast.Name)}
-        for statement in function.body:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    unused = name not in names and not any(
-                        isinstance(part, ast.Call) for part in ast.walk(value)
-                    )
-                case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
-                    unused = name in folded and name not in read
-                case _:
-                    unused = False
-            if unused:
+        names = _read_names(function, ast.Name)
+        for block in _blocks(function):
+            for statement in block:
                 lines = text.splitlines()
-                return _spliced(lines, _with_comments(lines, statement.lineno - 1), _end(statement), [])
+                if (shorter := _without_unread(text, statement, names)) is not None:
+                    return _spliced(
+                        lines, statement.lineno - 1, _end(statement), [shorter], statement.col_offset
+                    )
+                if len(block) > 1 and _is_unused(statement, names, folded - read):
+                    return _spliced(lines, _with_comments(lines, statement.lineno - 1), _end(statement), [])
     return None
 
 
-def _is_read(node: ast.AST, kind: type[ast.Attribute] | type[ast.Name]) -> bool:
-    return isinstance(node, kind) and isinstance(node.ctx, ast.Load)
+def _is_unused(statement: ast.stmt, names: set[str], attributes: set[str]) -> bool:
+    """Whether a statement only makes a value that nothing reads."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            return name not in names and _is_pure(value)
+        case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
+            return name in attributes
+    return False
+
+
+def _without_unread(text: str, statement: ast.stmt, names: set[str]) -> str | None:
+    """`a, b, c = x, y, z` without the pairs that nothing reads; None where nothing changes."""
+    match statement:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            pairs = list(zip(targets, values, strict=True))
+            kept = [
+                (target, value)
+                for target, value in pairs
+                if not isinstance(target, ast.Name) or target.id in names or not _is_pure(value)
+            ]
+            if 0 < len(kept) < len(pairs):
+                return " = ".join(
+                    ", ".join(_segment(text, part) for part in side) for side in zip(*kept, strict=True)
+                )
+    return None
+
+
+def _is_pure(value: ast.expr) -> bool:
+    """Whether leaving a value out changes nothing: it calls nothing but torch's own functions."""
+    calls = (ast.unparse(part.func) for part in ast.walk(value) if isinstance(part, ast.Call))
+    return all(call.startswith("torch.") for call in calls)
+
+
+def _read_names(tree: ast.AST, kind: type[ast.Attribute] | type[ast.Name]) -> set[str]:
+    """Names of all attributes, or of all variables, whose value is used somewhere."""
+    found = (node for node in ast.walk(tree) if isinstance(node, kind) and isinstance(node.ctx, ast.Load))
+    return {node.attr if isinstance(node, ast.Attribute) else node.id for node in found}
 
 
 def _blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -171,7 +206,8 @@ def _segment(text: str, node: ast.expr) -> str:
 def _replaced(text: str, node: ast.expr, new: str) -> str:
     """The text with an expression's own text replaced."""
     lines = text.splitlines()
-    assert node.end_lineno is not None and node.end_col_offset is not None
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
     # The tree counts columns in bytes.
     before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
     after = lines[node.end_lineno - 1].encode()[node.end_col_offset :].decode()

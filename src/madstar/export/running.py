@@ -29,24 +29,25 @@ def load(directory: str | Path) -> Backbone:
     Raises OSError where a file is missing, ValueError where one is not what an export writes.
     """
     directory = Path(directory)
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ValueError(f"{directory / 'config.json'} is not of the format {FORMAT}: export the model again")
-    names = [field.name for field in fields(BackboneSpec)]
-    missing = [name for name in (*names, "dtype") if name not in config]
-    if missing:
-        raise ValueError(f"{directory / 'config.json'} lacks {', '.join(missing)}: export the model again")
-    backbone = Backbone(BackboneSpec.from_dict({name: config[name] for name in names}))
+        raise ValueError(f"{path} is not of the format {FORMAT}: export the model again")
     try:
-        weights = load_file(directory / "model.safetensors")
-    except SafetensorError as error:
-        raise ValueError(f"{directory / 'model.safetensors'} cannot be read: {error}") from error
-    # Weights that layers share are one parameter under its first name, here and in the file.
-    expected = {name for name, _ in backbone.named_parameters()}
-    if expected != weights.keys():
-        name = min(expected ^ weights.keys())
-        raise ValueError(f"{directory / 'model.safetensors'} does not fit config.json, see the weight {name}")
-    backbone.to(getattr(torch, config["dtype"])).load_state_dict(weights, strict=False)
+        spec = BackboneSpec.from_dict({field.name: config[field.name] for field in fields(BackboneSpec)})
+        backbone = Backbone(spec).to(getattr(torch, config["dtype"]))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not describe the model of this file ({error})") from error
+    path = directory / "model.safetensors"
+    try:
+        weights = load_file(path)
+        # Weights that layers share are one parameter under its first name, here and in the file.
+        names = {name for name, _ in backbone.named_parameters()}
+        if names != weights.keys():
+            raise ValueError(f"{path} does not fit config.json, see the weight {min(names ^ weights.keys())}")
+        backbone.load_state_dict(weights, strict=False)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} is not the model's: {' '.join(str(error).split())}") from error
     return backbone.eval()
 
 

@@ -1,0 +1,361 @@
+"""The run loop: fill idle workers, take in what they bring, until the budget is spent.
+
+Every proposal and every result is a row before anything is built on it; a coordinator that dies
+loses only evaluations that were under way. Resuming reads the rows and replays them to the strategy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
+from ..errors import ConfigurationError
+from ..genome import baselines, compile_genome
+from ..objectives import STATIC, Subject, find_objective
+from ..tasks import TextTask
+from ..workers import Job, Outcome, WorkerPool
+from .agenda import Agenda
+from .evaluation import TARGET, worker_setup
+from .ledger import BASELINE, SEARCH, Ledger
+from .nsga2 import NSGA2
+from .settings import SearchSettings
+from .strategy import Proposal, RandomSearch, Strategy
+
+# Proposals in a row that cannot be trained, after which a space counts as exhausted.
+_PATIENCE = 2000
+_TICK = 0.5
+ALWAYS_KEPT = ("parameters", "cache", "flops")
+# Seconds beyond the deadline that an evaluation may take to end.
+_GRACE = 15.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """An evaluation under way."""
+
+    candidate: CandidateRow
+    rung: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A look at a run for those who watch it. `fraction` is how much of its budget is spent."""
+
+    seconds: float
+    fraction: float
+    seconds_left: float | None
+    evaluations: int
+    candidates: int
+    failures: dict[str, int]
+    running: tuple[Running, ...]
+    restarts: int
+
+
+class Watcher(Protocol):
+    """Who is told what happens. All methods return quickly."""
+
+    def began(self, run: RunRow, settings: SearchSettings, task: TextTask, resumed: bool) -> None:
+        """The run begins or goes on."""
+
+    def evaluated(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
+        """An evaluation has ended, well or not."""
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Called about twice a second."""
+
+
+class Coordinator:
+    """Runs one search to its end, or to an interrupt. `run` may be called once."""
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        archive: Archive,
+        run: RunRow,
+        task: TextTask,
+        checkpoints: Path,
+        import_paths: Sequence[str] = (),
+    ) -> None:
+        self.settings, self.archive, self.run_row, self.task = settings, archive, run, task
+        self.checkpoints, self.import_paths = checkpoints, import_paths
+        self.space = settings.space(task.vocabulary_size)
+        self.constraints = settings.parsed_constraints
+        self.ledger = Ledger(
+            settings.parsed_objectives,
+            settings.budgets,
+            settings.training.tokens_per_step,
+            settings.training.decay_fraction,
+        )
+        # Parameters, cache and FLOPs cost nothing to know and are kept whatever is optimised.
+        named = [*self.ledger.objectives, *map(find_objective, ALWAYS_KEPT)]
+        self._static_objectives = {o.name: o for o in named if o.kind == STATIC}.values()
+        self.strategy = self._make_strategy()
+        self._begun = time.monotonic()
+        self._jobs: dict[str, tuple[int, int]] = {}
+        self._exhausted = False
+        self._take_in_history()
+        self.agenda = Agenda(settings, self.ledger, self.strategy, self._propose, lambda: self.seconds_left)
+
+    # The loop --------------------------------------------------------------------------------
+
+    def run(self, watcher: Watcher) -> None:
+        """Search until the budget is spent. On KeyboardInterrupt workers are stopped and it is raised on."""
+        self._begun = time.monotonic()
+        self._add_baselines()
+        with WorkerPool(
+            TARGET, self.settings.workers, setup=self._setup(), import_paths=self.import_paths
+        ) as pool:
+            while True:
+                waiting = self._fill(pool)
+                if not self._jobs and not waiting:
+                    return
+                self._stop_late_ones(pool)
+                for outcome in pool.wait(_TICK):
+                    evaluation = self._take_in(outcome)
+                    watcher.evaluated(self.ledger.candidates[evaluation.candidate], evaluation)
+                watcher.tick(self.snapshot(pool))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of search so far, earlier sessions included."""
+        return self.run_row.seconds + time.monotonic() - self._begun
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline, None without one."""
+        return None if self.settings.minutes is None else 60 * self.settings.minutes - self.seconds
+
+    def _fill(self, pool: WorkerPool) -> bool:
+        """Start what can be started. True while there is more to come that no worker was free for."""
+        while pool.idle:
+            job = self.agenda.next()
+            if job is None:
+                return False
+            self._start(pool, *job)
+        # Workers that are still starting up, or all busy: there may be work once one is free.
+        return bool(self._jobs) or self._next_worth_waiting()
+
+    def _stop_late_ones(self, pool: WorkerPool) -> None:
+        """Evaluations that were expected to end by the deadline and did not are given up."""
+        left = self.seconds_left
+        if left is None or left > -_GRACE:
+            return
+        for name in list(self._jobs):
+            pool.cancel(name)
+            self.ledger.abandon(*self._jobs.pop(name))
+
+    def _next_worth_waiting(self) -> bool:
+        left = self.seconds_left
+        return not self._exhausted and (left is None or left > 0)
+
+    def _start(self, pool: WorkerPool, index: int, rung: int) -> None:
+        candidate = self.ledger.candidates[index]
+        payload = {
+            "index": index,
+            "genome": candidate.genome,
+            "rung": rung,
+            "seed": self.settings.seed,
+            "constrained": candidate.role == SEARCH and rung == 0,
+            "known": self._known(index),
+        }
+        name = f"{index}-{rung}"
+        pool.submit(Job(name, payload, self.settings.time_limit, self.settings.memory_limit))
+        self._jobs[name] = (index, rung)
+        self.ledger.start(index, rung)
+
+    def _known(self, index: int) -> dict[str, tuple[float, float]]:
+        """Figures that do not change from rung to rung, with their errors."""
+        stable = {o.name for o in self.ledger.objectives if o.kind != "trained"}
+        for row in reversed(self.ledger.evaluations):
+            if row.candidate == index and row.status == "ok":
+                return {n: (row.values[n], row.errors.get(n, 0.0)) for n in stable if n in row.values}
+        return {}
+
+    def _take_in(self, outcome: Outcome) -> EvaluationRow:
+        index, rung = self._jobs.pop(outcome.id)
+        value: dict[str, Any] = outcome.value or {}
+        row = self.archive.add_evaluation(
+            self.run_row.id,
+            candidate=index,
+            rung=rung,
+            steps=value.get("steps", 0),
+            tokens=value.get("tokens", 0),
+            seed=self.settings.seed,
+            status=value.get("status", outcome.status),
+            error=value.get("error", outcome.error),
+            values=value.get("values", {}),
+            errors=value.get("errors", {}),
+            curve=value.get("curve", ()),
+            timings={**value.get("timings", {}), "total": outcome.seconds},
+            worker=outcome.worker,
+            started_at=outcome.started_at,
+            finished_at=outcome.finished_at,
+        )
+        event = self.ledger.add_evaluation(row)
+        if event is not None:
+            self.strategy.observe(event)
+        if row.status == "infeasible":
+            self.archive.set_candidate_status(self.run_row.id, index, "infeasible", row.error)
+        return row
+
+    # Proposals -------------------------------------------------------------------------------
+
+    def _propose(self) -> int | None:
+        """Ask the strategy until a proposal can be trained; each one, trained or not, is a row."""
+        if self.settings.candidates is not None and self.ledger.trained() >= self.settings.candidates:
+            return None
+        for _ in range(_PATIENCE):
+            proposal = self.strategy.propose(self.ledger.next_index)
+            if proposal is None:
+                return None
+            row = self._add_proposal(proposal)
+            if row.status == "pending":
+                return row.index
+        self._exhausted = True
+        if not self.ledger.costs:
+            raise ConfigurationError(
+                f"{_PATIENCE} proposals in a row were duplicates, rejected or infeasible: "
+                "relax the constraints or widen the space"
+            )
+        return None
+
+    def _add_proposal(self, proposal: Proposal) -> CandidateRow:
+        offspring = proposal.offspring
+        status, reason, values, architecture = "pending", None, {}, ""
+        if offspring.validity == "rejected":
+            status, reason = "rejected", ", ".join(offspring.repaired_genes)
+        else:
+            architecture = offspring.genome.architecture
+            if architecture in self.ledger.architectures:
+                status, reason = "duplicate", "already tried or under way"
+            else:
+                values, reason = self._static(offspring.genome)
+                status = "pending" if reason is None else "infeasible"
+        return self._add(
+            genome=str(offspring.genome),
+            architecture=architecture,
+            operator=offspring.operator,
+            parents=proposal.parents,
+            validity=offspring.validity,
+            repaired_genes=offspring.repaired_genes,
+            status=status,
+            reason=reason,
+            values=values,
+            generation=proposal.generation,
+            staleness=len(self._jobs),
+        )
+
+    def _static(self, genome: Any) -> tuple[dict[str, float], str | None]:
+        """Static figures, and how they break a constraint, if they do."""
+        subject = Subject(genome, self.space.sizes, self.settings.training.length)
+        values = {o.name: o.measure(subject).value for o in self._static_objectives}
+        broken = None
+        for constraint in self.constraints:
+            if constraint.objective.kind == STATIC:
+                name = constraint.objective.name
+                values.setdefault(name, constraint.objective.measure(subject).value)
+                if broken is None and not constraint.holds(values[name]):
+                    broken = constraint.broken_by(values[name])
+        return values, broken
+
+    def _add_baselines(self) -> None:
+        if not self.settings.baselines or any(self.ledger.of_role(BASELINE)):
+            return
+        for name, genome in baselines(self.settings.max_depth).items():
+            self._add(
+                role=BASELINE,
+                name=name,
+                genome=str(genome),
+                architecture=genome.architecture,
+                operator="baseline",
+                values=self._static(genome)[0],
+                spec=compile_genome(genome, self.space.sizes).to_dict(),
+            )
+
+    def _add(self, **fields: Any) -> CandidateRow:
+        row = self.archive.add_candidate(self.run_row.id, index=self.ledger.next_index, **fields)
+        event = self.ledger.add_candidate(row)
+        if event is not None:
+            self.strategy.observe(event)
+        return row
+
+    # Resuming --------------------------------------------------------------------------------
+
+    def _take_in_history(self) -> None:
+        """Rebuild the state from the rows: nothing else is kept between sessions."""
+        for candidate in self.archive.candidates(self.run_row.id):
+            self.ledger.add_candidate(candidate)
+        for evaluation in self.archive.evaluations(self.run_row.id):
+            self.ledger.add_evaluation(evaluation)
+        last = max((c.generation for c in self.ledger.of_or_dropped(SEARCH)), default=0)
+        for generation in range(last + 1):
+            if generation:
+                assert isinstance(self.strategy, NSGA2)
+                self.strategy.close_generation()
+            self.strategy.replay(self.ledger.history(generation))
+
+    def _make_strategy(self) -> Strategy:
+        settings = self.settings
+        if settings.strategy == "random":
+            return RandomSearch(self.space, settings.seed)
+        return NSGA2(
+            self.space,
+            settings.seed,
+            rates=settings.rates,
+            population=settings.population,
+            elitism=settings.elitism,
+            generational=settings.mode == "generational",
+        )
+
+    def _setup(self) -> dict[str, Any]:
+        return worker_setup(
+            task=self.task.directory,
+            checkpoints=self.checkpoints,
+            sizes=self.space.sizes,
+            training=self.settings.training,
+            rungs=self.settings.rungs,
+            objectives=self.settings.objectives,
+            constraints=self.settings.constraints,
+        )
+
+    def snapshot(self, pool: WorkerPool) -> Snapshot:
+        """How the run stands."""
+        progress = pool.progress()
+        running = []
+        for name, (index, rung) in self._jobs.items():
+            told = progress.get(name, {})
+            running.append(
+                Running(self.ledger.candidates[index], rung, told.get("step", 0), told.get("total", 0))
+            )
+        fraction, left = self._fraction()
+        return Snapshot(
+            seconds=self.seconds,
+            fraction=fraction,
+            seconds_left=left,
+            evaluations=len(self.ledger.evaluations),
+            candidates=self.ledger.trained(),
+            failures=dict(self.ledger.failures()),
+            running=tuple(running),
+            restarts=pool.restarts,
+        )
+
+    def _fraction(self) -> tuple[float, float | None]:
+        """Share of the budget spent, by whichever limit is nearest, and the seconds left."""
+        settings, fractions = self.settings, [0.0]
+        if settings.minutes is not None:
+            fractions.append(self.seconds / (60 * settings.minutes))
+        if settings.candidates is not None:
+            fractions.append(self.ledger.trained() / settings.candidates)
+        if settings.generations is not None:
+            fractions.append(self.ledger.trained() / (settings.population * settings.generations))
+        fraction = min(1.0, max(fractions))
+        if settings.minutes is not None:
+            return fraction, max(0.0, 60 * settings.minutes - self.seconds)
+        left = self.seconds * (1 - fraction) / fraction if fraction > 0.02 else None
+        return fraction, left

@@ -1,0 +1,153 @@
+"""The settings of a search: what stands in a run's row, and what a resumed run goes on with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ..errors import ConfigurationError
+from ..genome import OPERATORS, SearchSpace, Sizes
+from ..genome.genes import LEVELS
+from ..genome.variation import VariationRates
+from ..objectives import Constraint, Objective, find_objective, parse_constraint
+from ..training import Budget, TrainingSettings
+
+
+class SearchSettings(BaseModel):
+    """Everything that decides what a search does.
+
+    It ends after `minutes`, after `candidates` trained, or after `generations`, whichever is set and
+    comes first. `rungs` are rising budgets; the best `promote` share of each goes on to the next.
+    Mode "async" keeps every worker busy; "generational" waits for whole generations and is
+    reproducible. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker) are for one
+    evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = "python-reference"
+    tokenizer: str | None = None
+    field: str = "text"
+    objectives: tuple[str, ...] = ("quality", "cache")
+    constraints: tuple[str, ...] = ()
+
+    min_depth: int = 8
+    max_depth: int = 8
+    width: int = 64
+    heads: int = 4
+    window: int = 64
+    tied: bool = False
+    classes: tuple[int, ...] = tuple(OPERATORS)
+    levels: tuple[str, ...] = LEVELS
+    groups: int = 4
+    sharing: float = Field(0.25, ge=0, le=1)
+    invalid: Literal["repair", "reject"] = "repair"
+
+    training: TrainingSettings = TrainingSettings()
+    rungs: tuple[str, ...] = ("100", "200", "400")
+    promote: float = Field(1 / 3, gt=0, le=1)
+
+    strategy: Literal["nsga2", "random"] = "nsga2"
+    mode: Literal["async", "generational"] = "async"
+    population: int = Field(16, ge=2)
+    elitism: int = Field(2, ge=0)
+    crossover: float = Field(0.9, ge=0, le=1)
+    mutation: float = Field(0.1, ge=0, le=1)
+    below: float = Field(0.05, ge=0, le=1)
+    cuts: Literal["liv", "gene"] = "liv"
+
+    minutes: float | None = None
+    candidates: int | None = Field(None, ge=1)
+    generations: int | None = Field(None, ge=1)
+    workers: int = Field(2, ge=1)
+    seed: int = Field(0, ge=0)
+    baselines: bool = True
+    time_limit: float = Field(600.0, gt=0)
+    memory_limit: int = Field(4 * 10**9, gt=0)
+
+    @field_validator("rungs")
+    @classmethod
+    def _rising(cls, rungs: tuple[str, ...]) -> tuple[str, ...]:
+        budgets = [Budget.parse(rung) for rung in rungs]
+        if not budgets:
+            raise ConfigurationError("no rungs: give at least one budget, such as 200")
+        if len({budget.unit for budget in budgets}) > 1:
+            raise ConfigurationError(
+                f"rungs {', '.join(rungs)} mix units: give all in steps, tokens or seconds"
+            )
+        amounts = [budget.amount for budget in budgets]
+        if sorted(set(amounts)) != amounts:
+            raise ConfigurationError(
+                f"rungs {', '.join(rungs)} do not rise: give each budget larger than the last"
+            )
+        return tuple(str(budget) for budget in budgets)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SearchSettings:
+        if self.minutes is not None and self.minutes <= 0:
+            raise ConfigurationError(f"{self.minutes:g} minutes is no time to search: give more than 0")
+        if self.minutes is None and self.candidates is None and self.generations is None:
+            raise ConfigurationError("a search without an end: give minutes, candidates or generations")
+        if self.generations is not None and self.mode != "generational":
+            raise ConfigurationError(
+                "generations are counted in generational mode only: add mode generational"
+            )
+        if self.mode == "generational" and self.strategy != "nsga2":
+            raise ConfigurationError(
+                "generational mode is nsga2's; random search is repeatable with candidates"
+            )
+        if self.elitism > self.population:
+            raise ConfigurationError(
+                f"elitism {self.elitism} is more than the population of {self.population}"
+            )
+        if not self.objectives:
+            raise ConfigurationError("no objectives: give at least one, such as quality")
+        names = [objective.name for objective in self.parsed_objectives]
+        if len(set(names)) < len(names):
+            raise ConfigurationError(f"objectives {', '.join(names)} name one twice: give each once")
+        _ = self.parsed_constraints, self.space(256)
+        return self
+
+    @property
+    def parsed_objectives(self) -> tuple[Objective, ...]:
+        """The objectives themselves, in order."""
+        return tuple(find_objective(name) for name in self.objectives)
+
+    @property
+    def parsed_constraints(self) -> tuple[Constraint, ...]:
+        """The constraints themselves."""
+        return tuple(parse_constraint(text) for text in self.constraints)
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The rungs' budgets, rising."""
+        return tuple(Budget.parse(rung) for rung in self.rungs)
+
+    @property
+    def rates(self) -> VariationRates:
+        """How offspring are made."""
+        return VariationRates(self.crossover, self.mutation, self.below, cuts=self.cuts)
+
+    def sizes(self, vocabulary_size: int) -> Sizes:
+        """The sizes candidates are built at."""
+        return Sizes(
+            vocabulary_size=vocabulary_size,
+            width=self.width,
+            heads=self.heads,
+            window=self.window,
+            tied=self.tied,
+        )
+
+    def space(self, vocabulary_size: int) -> SearchSpace:
+        """The search space."""
+        return SearchSpace(
+            sizes=self.sizes(vocabulary_size),
+            min_depth=self.min_depth,
+            max_depth=self.max_depth,
+            classes=self.classes,
+            levels=self.levels,
+            groups=self.groups,
+            sharing=self.sharing,
+            invalid=self.invalid,
+        )
