@@ -31,16 +31,29 @@ _HOMES = {
     "Subject": "objectives",
     "generate": "liv",
     "resume": "search",
-    "search": "search",
 }
 
-__all__ = ["MadstarError", "__version__", *sorted(_HOMES)]
+__all__ = [
+    "Backbone",
+    "Genome",
+    "MadstarError",
+    "Measurement",
+    "Run",
+    "SearchInterrupted",
+    "SearchSpace",
+    "Sizes",
+    "Subject",
+    "__version__",
+    "generate",
+    "resume",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "search":
+        # The room itself, which is callable: whoever imports it first, `madstar.search(...)` works.
+        return importlib.import_module(".search", __name__)
     if name not in _HOMES:
         raise AttributeError(f"madstar has no '{name}'")
-    # `madstar.search` is the function; importing the room of that name would put the module there.
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -11,7 +11,20 @@ from madstar.errors import GenomeError
 from madstar.genome import Genome, Sizes, compile_genome
 from madstar.liv import Backbone, BackboneSpec, cost
 
-from .cases import ALL, CLASSES, CUSTOM, SHARED_WIDELY, SINGLE, SMALL, VOCABULARY, alone, build, spec, tokens
+from .cases import (
+    ALL,
+    CLASSES,
+    CUSTOM,
+    DISTINCT,
+    SHARED_WIDELY,
+    SINGLE,
+    SMALL,
+    VOCABULARY,
+    alone,
+    build,
+    spec,
+    tokens,
+)
 from .genomes import genomes
 
 # Sizes ----------------------------------------------------------------------------------------
@@ -42,7 +55,7 @@ def test_sizes_that_do_not_fit_are_refused_in_one_line(genome: str, sizes: Sizes
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("width", "heads"), [(4, 2), (12, 2), (24, 4), (40, 4), (48, 8), (96, 16)])
+@pytest.mark.parametrize(("width", "heads"), [(4, 2), (24, 4), (48, 8)])
 @torch.no_grad()
 def test_any_fitting_width_works(width: int, heads: int) -> None:
     sizes = Sizes(vocabulary_size=VOCABULARY, width=width, heads=heads, window=5)
@@ -126,7 +139,7 @@ def test_a_few_steps_of_training_learn_a_repeating_text(genome: str) -> None:
 # Number formats -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("genome", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("genome", DISTINCT.values(), ids=DISTINCT)
 @torch.no_grad()
 def test_bfloat16_is_close_to_float32(genome: str) -> None:
     backbone, text = build(genome), tokens(2, 40)

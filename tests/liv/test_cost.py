@@ -12,7 +12,7 @@ from madstar.liv import Backbone, cost, state_bytes
 from madstar.liv.convolution import GatedConvolution
 from madstar.liv.kernel import ImplicitKernel, long_convolution_flops
 
-from .cases import ALL, CLASSES, CUSTOM, SHARED_FEATURES, SMALL, build, spec, tokens
+from .cases import ALL, CLASSES, CUSTOM, DISTINCT, SHARED_FEATURES, SMALL, build, spec, tokens
 from .genomes import genomes
 
 WIDTH, HEADS, VOCABULARY = 64, 4, 61
@@ -56,7 +56,7 @@ def test_the_cache_of_an_operator(genome: str, elements: int) -> None:
     assert cost(spec(genome, MEDIUM), 100, torch.float32).cache_bytes == 4 * elements
 
 
-@pytest.mark.parametrize("genome", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("genome", DISTINCT.values(), ids=DISTINCT)
 @torch.no_grad()
 def test_the_cache_in_bfloat16_is_held_as_claimed(genome: str) -> None:
     backbone, batch, text = build(genome).bfloat16(), 3, tokens(3, 23)
@@ -64,7 +64,7 @@ def test_the_cache_in_bfloat16_is_held_as_claimed(genome: str) -> None:
     def claimed(length: int) -> int:
         return batch * cost(backbone.spec, length, torch.bfloat16).cache_bytes
 
-    for prompt, steps in ((1, 1), (19, 2), (21, 1)):
+    for prompt, steps in ((1, 1), (19, 2)):
         _, states = backbone.prefill(text[:, :prompt])
         assert state_bytes(states) == claimed(prompt)
         for length in range(prompt, prompt + steps):

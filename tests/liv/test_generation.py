@@ -19,10 +19,10 @@ GENOMES = {**CLASSES, **SHARED_WIDELY}
 @torch.no_grad()
 def test_greedy_text_is_the_argmax_of_the_growing_text(genome: str) -> None:
     backbone = build(genome)
-    prompt = tokens(2, 17)
-    text = generate(backbone, prompt, 8)
+    prompt = tokens(2, 18)
+    text = generate(backbone, prompt, 5)
     expected = prompt
-    for _ in range(8):
+    for _ in range(5):
         following = backbone(expected)[:, -1].argmax(-1)
         expected = torch.cat([expected, following[:, None]], 1)
     assert torch.equal(text, expected)
@@ -41,16 +41,10 @@ def test_sampled_text_repeats_with_its_generator_and_differs_with_another() -> N
 
 
 def test_sampling_does_not_touch_the_global_generator() -> None:
-    before = torch.get_rng_state()
-    generate(build("71111"), tokens(1, 5), 5, temperature=1.0, generator=seeded(0))
-    torch.set_rng_state(before)
-    expected = torch.rand(3)
-    torch.set_rng_state(before)
     backbone = build("71111")
     before = torch.get_rng_state()
     generate(backbone, tokens(1, 5), 5, temperature=1.0, generator=seeded(0))
     assert torch.equal(torch.get_rng_state(), before)
-    assert len(expected) == 3
 
 
 def test_one_candidate_is_greedy_and_so_is_a_temperature_near_zero() -> None:

@@ -10,12 +10,12 @@ from madstar.liv.featurizer import Decay
 from madstar.liv.kernel import ImplicitKernel
 from madstar.liv.operator import LIV
 
-from .cases import ALL, CLASSES, SMALL, build, tokens
+from .cases import CLASSES, DISTINCT, SMALL, build, tokens
 
 WIDE = Sizes(width=64, heads=4)
 
 
-@pytest.mark.parametrize("genome", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("genome", DISTINCT.values(), ids=DISTINCT)
 @torch.no_grad()
 def test_the_same_seed_gives_the_same_weights_and_logits(genome: str) -> None:
     one, again, other = build(genome, seed=3), build(genome, seed=3), build(genome, seed=4)
@@ -28,16 +28,11 @@ def test_the_same_seed_gives_the_same_weights_and_logits(genome: str) -> None:
     assert not torch.allclose(one(text), other(text))
 
 
-def test_building_leaves_the_global_generator_as_it_was() -> None:
-    torch.manual_seed(0)
-    expected = torch.rand(4)
-    torch.manual_seed(0)
-    weights = build("11111-51111-81111", seed=1)
-    weights.initialise(2)
-    # Modules are made with torch's own layers, some of which draw; what counts is what was drawn last.
-    assert torch.equal(build("11111-51111-81111", seed=2).head.weight, weights.head.weight)
-    torch.manual_seed(0)
-    assert torch.equal(torch.rand(4), expected)
+def test_drawing_weights_leaves_the_global_generator_as_it_was() -> None:
+    backbone = build("11111-51111-81111")
+    before = torch.get_rng_state()
+    backbone.initialise(2)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_every_weight_that_is_drawn_differs_between_seeds() -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 Facts = Mapping[str, bool]
 _ENDS = (ast.Return, ast.Raise)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@lru_cache(maxsize=256)
 def normal(expression: str) -> str:
     """One spelling of an expression, whatever its quotes and line breaks."""
     return ast.unparse(ast.parse(expression, mode="eval").body)

@@ -87,7 +87,7 @@ python modeling.py --prompt "Once upon a time" --tokens 200 --temperature 0.8 --
     return f"""\
 ## Use
 
-`modeling.py` is the whole model; it needs Python 3.10 or later and {needs}. It is made for this
+`modeling.py` is the whole model; it needs Python 3.11 or later and {needs}. It is made for this
 architecture: another one needs a file of its own.
 
 {command}From Python, in this directory:

@@ -38,8 +38,9 @@ _CODES = {
 
 
 def _operator(code: tuple[int, int, int, int, int], differential: bool) -> OperatorGenes:
-    featurizer, *structure = code
-    return OperatorGenes(FEATURIZERS[featurizer], *structure, differential=differential)
+    featurizer, token_mixing, sparsity, nonlinearity, channel_mixing = code
+    features = FEATURIZERS[featurizer]
+    return OperatorGenes(features, token_mixing, sparsity, nonlinearity, channel_mixing, differential)
 
 
 OPERATORS: dict[int, OperatorGenes] = {

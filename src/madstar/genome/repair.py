@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ _ROUNDS = 1000
 
 def repair(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> tuple[Genome, tuple[str, ...]]:
     """A valid genome, and the names of the genes that were re-sampled to make it so."""
-    repaired = []
+    repaired: list[str] = []
     for _ in range(_ROUNDS):
         problem = next(problems(genome, space.sizes), None)
         if problem is None:
@@ -32,7 +33,7 @@ def _resample(genome: Genome, problem: Problem, space: SearchSpace, rng: np.rand
         if problem.gene in ("feature_group", "featurizer_group"):
             return _resample_group(genome, problem, space, rng)
         value = int(rng.choice(problem.legal))
-        return with_layer(genome, problem.layer, replace(liv, **{problem.gene: value}))
+        return with_layer(genome, problem.layer, with_sharing(liv, problem.gene, value))
     value = int(rng.choice(problem.legal))
     operator = with_gene(liv.operator, problem.gene, value, problem.role)
     return with_layer(genome, problem.layer, replace(liv, operator=operator))
@@ -43,13 +44,13 @@ def _resample_group(genome: Genome, problem: Problem, space: SearchSpace, rng: n
     liv = genome.livs[problem.layer]
     fitting = []
     for group in range(1, space.groups + 1):
-        candidate = with_layer(genome, problem.layer, replace(liv, **{problem.gene: group}))
+        candidate = with_layer(genome, problem.layer, with_sharing(liv, problem.gene, group))
         if not any(p.layer == problem.layer and p.gene == problem.gene for p in sharing_problems(candidate)):
             fitting.append(candidate)
     if fitting:
         return fitting[int(rng.integers(len(fitting)))]
     strategy = problem.gene.replace("group", "strategy")
-    return with_layer(genome, problem.layer, replace(liv, **{strategy: 1}))
+    return with_layer(genome, problem.layer, with_sharing(liv, strategy, 1))
 
 
 def with_layer(genome: Genome, layer: int, liv: LIVGenes) -> Genome:
@@ -57,12 +58,19 @@ def with_layer(genome: Genome, layer: int, liv: LIVGenes) -> Genome:
     return Genome((*genome.livs[:layer], liv, *genome.livs[layer + 1 :]))
 
 
+def with_sharing(liv: LIVGenes, gene: str, value: int) -> LIVGenes:
+    """The layer with one of its four sharing genes replaced."""
+    changed: dict[str, Any] = {gene: value}
+    return replace(liv, **changed)
+
+
 def with_gene(operator: OperatorGenes, gene: str, value: int, role: str | None = None) -> OperatorGenes:
     """The operator with one gene replaced: its own, or of the feature group of that role."""
+    changed: dict[str, Any] = {gene: value}
     if role is None:
-        return replace(operator, **{gene: value})
+        return replace(operator, **changed)
     features = tuple(
-        replace(genes, **{gene: value}) if name == role else genes
+        replace(genes, **changed) if name == role else genes
         for name, genes in zip(operator.roles, operator.features, strict=True)
     )
     return replace(operator, features=features)

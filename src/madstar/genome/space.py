@@ -60,7 +60,8 @@ class SearchSpace:
             for problem in operator_problems(0, OPERATORS[number], sizes):
                 raise ConfigurationError(
                     f"class {number} ({CLASS_NAMES[number]}) needs {problem.gene} {problem.value}, which "
-                    f"{sizes.heads} heads at width {sizes.width} do not allow: change heads, or leave it out of classes"
+                    f"{sizes.heads} heads at width {sizes.width} do not allow: "
+                    "change heads, or leave it out of classes"
                 )
 
     def contains(self, genome: Genome) -> bool:

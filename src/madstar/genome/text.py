@@ -17,6 +17,7 @@ from .genome import ROLES, FeatureGenes, Genome, LIVGenes, OperatorGenes
 from .validity import require_compatible
 
 FIRST_OWN_CLASS, FIRST_OWN_FEATURIZER = max(OPERATORS) + 1, max(FEATURIZERS) + 1
+_MAX_DIGITS, _MAX_SHOWN = 6, 60
 
 
 def write(genome: Genome) -> str:
@@ -87,12 +88,21 @@ def _digits(*values: int) -> str:
 
 def _numbers(code: str, count: int, what: str) -> list[int]:
     parts = code.split(".") if "." in code else list(code)
-    if len(parts) != count or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != count or not all(map(_is_number, parts)):
         raise GenomeError(
-            f"{what} is '{code}': write {count} digits, such as {'1' * count}, "
+            f"{what} is {_shown(code)}: write {count} digits, such as {'1' * count}, "
             f"or {count} numbers with dots between, such as {'.'.join('1' * count)}"
         )
     return [int(part) for part in parts]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+
+
+def _shown(text: str) -> str:
+    """What was written, as it can stand in a message of one line."""
+    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "...")
 
 
 def _in_range(gene: Gene, value: int, what: str, known: dict[int, object] | None = None) -> int:
@@ -129,7 +139,9 @@ def _parse_operator(
             f"{what}: featurizer class {featurizer} has {len(features)} feature groups, but token mixing "
             f"{structure[0]} needs {len(roles)}: {', '.join(roles)}"
         )
-    return OperatorGenes(features, *structure, differential=code.startswith("d"))
+    token_mixing, sparsity, nonlinearity, channel_mixing = structure
+    differential = code.startswith("d")
+    return OperatorGenes(features, token_mixing, sparsity, nonlinearity, channel_mixing, differential)
 
 
 def _parse_featurizer(number: int, code: str) -> tuple[FeatureGenes, ...]:
@@ -150,11 +162,17 @@ def _definitions(parts: list[str]) -> dict[str, dict[int, str]]:
     for part in parts:
         name, _, code = part.partition("=")
         kind, digits = name[:1], name[1:]
-        if kind not in found or not (digits.isascii() and digits.isdigit()) or not code:
+        if kind not in found or not _is_number(digits) or not code:
             raise GenomeError(
-                f"'/{part}' is no definition: write /o18=... for an operator or /f10=... for a featurizer"
+                f"{_shown('/' + part)} is no definition: write /o18=... for an operator or /f10=... for a featurizer"
             )
         if int(digits) < first[kind]:
-            raise GenomeError(f"'/{part}' defines {name}, but own numbers begin at {kind}{first[kind]}")
+            raise GenomeError(
+                f"{_shown('/' + part)} defines {name}, but own numbers begin at {kind}{first[kind]}"
+            )
+        if int(digits) in found[kind]:
+            raise GenomeError(
+                f"{_shown('/' + part)} defines {kind}{int(digits)} a second time: give it another number"
+            )
         found[kind][int(digits)] = code
     return found

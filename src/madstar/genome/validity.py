@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import GenomeError
+from .genes import MAX_GROUP
 from .genome import ROLES, SHARED_ROLES, FeatureGenes, Genome, OperatorGenes
 from .sizes import Sizes
 
@@ -19,7 +20,10 @@ _FEATURE_FIELDS = ("token_mixing", "sparsity", "nonlinearity", "channel_mixing",
 
 @dataclass(frozen=True)
 class Problem:
-    """One gene that does not go with the others. `layer` counts from 0; `role` is set on the featurizer level."""
+    """One gene that does not go with the others.
+
+    `layer` counts from 0; `role` is set on the featurizer level.
+    """
 
     layer: int
     level: str
@@ -35,11 +39,15 @@ class Problem:
 
     def __str__(self) -> str:
         where = f" of {self.role}" if self.role else ""
-        legal = ", ".join(map(str, self.legal)) or "none"
-        return (
-            f"LIV {self.layer + 1}: gene '{self.gene.replace('_', ' ')}'{where} is {self.value}, "
-            f"which does not go with its other genes: possible here {legal}"
-        )
+        gene = self.gene.replace("_", " ")
+        what = f"LIV {self.layer + 1}: gene '{gene}'{where} is {self.value}"
+        if not self.legal:
+            return (
+                f"{what}, but LIVs of another class share in that group: choose another of 1-{MAX_GROUP}, "
+                f"or {gene.replace('group', 'strategy')} 1"
+            )
+        legal = ", ".join(map(str, self.legal))
+        return f"{what}, which does not go with its other genes: possible here {legal}"
 
 
 def require_compatible(genome: Genome) -> None:

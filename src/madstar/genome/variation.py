@@ -14,7 +14,7 @@ import numpy as np
 from .classes import FEATURIZERS, OPERATORS
 from .genes import BACKBONE, FEATURIZER, OPERATOR, gene, genes
 from .genome import ROLES, Genome, LIVGenes, OperatorGenes
-from .repair import repair, with_gene, with_layer
+from .repair import repair, with_gene, with_layer, with_sharing
 from .sampling import sample_liv
 from .space import SearchSpace
 from .validity import problems
@@ -141,7 +141,7 @@ def _mutate_backbone(liv: LIVGenes, space: SearchSpace, rate: float, rng: np.ran
             values = sorted(gene(BACKBONE, field.replace("_", " ")).values)
             if field.endswith("group"):
                 values = values[: space.groups]
-            liv = replace(liv, **{field: int(rng.choice(values))})
+            liv = with_sharing(liv, field, int(rng.choice(values)))
     return liv
 
 
@@ -155,7 +155,7 @@ def _mutate_operator(operator: OperatorGenes, rng: np.random.Generator) -> Opera
         return replace(operator, differential=not operator.differential and operator.token_mixing != 1)
     name = ("sparsity", "nonlinearity", "channel mixing")[choice - 2]
     value = int(rng.choice(sorted(gene(OPERATOR, name).values)))
-    return replace(operator, **{name.replace(" ", "_"): value})
+    return with_gene(operator, name.replace(" ", "_"), value)
 
 
 def _fits(features: tuple, token_mixing: int) -> bool:

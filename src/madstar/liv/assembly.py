@@ -90,7 +90,14 @@ def _outputs(group: GroupSpec, spec: OperatorSpec, size: Size) -> int:
                 f"{heads} heads cannot be grouped by a repeat factor of {group.repeat}: "
                 f"use a number of heads divisible by {group.repeat}, or leave this class out"
             )
-        return size.width // group.repeat
+        outputs = size.width // group.repeat
+        if group.channel_mixing == "grouped" and outputs % size.heads:
+            raise GenomeError(
+                f"width {size.width} with {size.heads} heads cannot be grouped by a repeat factor of "
+                f"{group.repeat} where '{group.role}' has grouped channel mixing: "
+                f"choose a width divisible by {size.heads * group.repeat}, or leave this class out"
+            )
+        return outputs
     if spec.token_mixing == "semi-separable" and group.role in ("b", "c"):
         return group.expansion
     if group.role == "a" and spec.channel_mixing == "grouped":

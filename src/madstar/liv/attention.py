@@ -8,6 +8,7 @@ have fewer heads than queries (grouped-query attention, arXiv 2305.13245). Posit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -41,9 +42,9 @@ class Attention(LIV):
     state_roles = ("k", "v")
 
     def __init__(
-        self, spec: OperatorSpec, size: Size, groups: dict[str, nn.Module], shared: tuple[str, ...]
+        self, spec: OperatorSpec, size: Size, groups: Mapping[str, nn.Module], shared: tuple[str, ...]
     ) -> None:
-        super().__init__(spec, size, groups, shared, size.width)
+        super().__init__(spec, size, groups, shared)
         self.heads = size.heads if spec.channel_mixing == "grouped" else 1
         self.kv_heads = self.heads // spec.group("k").repeat
         self.head = size.width // self.heads
@@ -92,12 +93,9 @@ class Attention(LIV):
         repeat = heads // self.kv_heads
         if repeat > 1:
             # The queries that share a key head are read as one longer batch entry each.
-            memory = Memory(
-                *(
-                    field.repeat_interleave(repeat, 0) if isinstance(field, Tensor) else field
-                    for field in memory
-                )
-            )
+            keys, values, _, _, states, final, length = memory
+            keys, values = keys.repeat_interleave(repeat, 0), values.repeat_interleave(repeat, 0)
+            memory = Memory(keys, values, None, None, states.repeat_interleave(repeat, 0), final, length)
         y = read(q.flatten(0, 1) * head**-0.5, memory).reshape(batch, heads, length, head)
         count = torch.arange(1, length + 1, device=q.device, dtype=q.dtype)
         return y / count[:, None]

@@ -6,6 +6,7 @@ residual and the norm out of the search.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ from .spec import BackboneSpec, LayerSpec
 
 class Layer(nn.Module):
     """One residual layer; its operator sees normalised inputs."""
+
+    features_from: int | None
+    operator: Any  # a LIV, or the difference of two
 
     def __init__(self, spec: LayerSpec, size: Size, pool: Pool) -> None:
         super().__init__()
@@ -78,9 +82,15 @@ class Backbone(nn.Module):
 
         so that two architectures that differ in one layer start alike in the others.
         """
+        nn.init.ones_(self.norm.weight)
+        drawn: set[nn.Module] = set()
         for place, module in enumerate([self.head, *self.layers]):
             generator = torch.Generator(self.embedding.weight.device).manual_seed(1_000_003 * seed + place)
             for part in () if module is None else module.modules():
+                # Shared featurizers are drawn by the first layer that has them, whoever joins it later.
+                if part in drawn:
+                    continue
+                drawn.add(part)
                 reset = getattr(part, "reset_parameters", None)
                 if isinstance(part, nn.RMSNorm):
                     nn.init.ones_(part.weight)
@@ -98,8 +108,8 @@ class Backbone(nn.Module):
         """Logits for the token after each position."""
         x = self.embedding(tokens)
         kept: dict[int, Features] = {}
-        for index, layer in enumerate(self.layers):
-            x, features = layer(x, kept.get(layer.features_from))
+        for index, layer in enumerate(self.depth()):
+            x, features = layer(x, self._given(layer, kept))
             if index in self.owners:
                 kept[index] = features
         return self._logits(x)
@@ -111,8 +121,8 @@ class Backbone(nn.Module):
         x = self.embedding(tokens)
         kept: dict[int, Features] = {}
         states = []
-        for index, layer in enumerate(self.layers):
-            x, features, state = layer.prefill(x, kept.get(layer.features_from))
+        for index, layer in enumerate(self.depth()):
+            x, features, state = layer.prefill(x, self._given(layer, kept))
             states.append(state)
             if index in self.owners:
                 kept[index] = features
@@ -122,7 +132,7 @@ class Backbone(nn.Module):
         """Every layer's decoding state before any token."""
         weight = self.embedding.weight
         return tuple(
-            layer.operator.initial_state(batch, weight.device, weight.dtype) for layer in self.layers
+            layer.operator.initial_state(batch, weight.device, weight.dtype) for layer in self.depth()
         )
 
     def step(
@@ -132,12 +142,22 @@ class Backbone(nn.Module):
         x = self.embedding(token)
         kept: dict[int, Features] = {}
         following = []
-        for index, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
-            x, features, state = layer.step(x, state, kept.get(layer.features_from))
+        for index, (layer, state) in enumerate(zip(self.depth(), states, strict=True)):
+            x, features, state = layer.step(x, state, self._given(layer, kept))
             following.append(state)
             if index in self.owners:
                 kept[index] = features
         return self._logits(x), tuple(following)
+
+    @staticmethod
+    def _given(layer: Layer, kept: dict[int, Features]) -> Features | None:
+        return None if layer.features_from is None else kept[layer.features_from]
+
+    def depth(self) -> Iterator[Layer]:
+        """The layers, from the input to the output."""
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            yield layer
 
     def _logits(self, x: Float[Tensor, "... width"]) -> Float[Tensor, "... vocabulary"]:
         x = self.norm(x)

@@ -6,6 +6,7 @@ implicit one as long as the sequence it belongs to the Hyena family (arXiv 2302.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -31,9 +32,9 @@ class GatedConvolution(LIV):
     state_roles = ("b", "v")
 
     def __init__(
-        self, spec: OperatorSpec, size: Size, groups: dict[str, nn.Module], shared: tuple[str, ...]
+        self, spec: OperatorSpec, size: Size, groups: Mapping[str, nn.Module], shared: tuple[str, ...]
     ) -> None:
-        super().__init__(spec, size, groups, shared, size.width)
+        super().__init__(spec, size, groups, shared)
         kernel = spec.group("kernel")
         self.implicit = not kernel.banded
         # How many tokens T reaches back, the present one included; None is all of them.

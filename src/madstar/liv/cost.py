@@ -39,12 +39,12 @@ def skeleton(spec: BackboneSpec) -> Backbone:
 def cost(spec: BackboneSpec, length: int, dtype: torch.dtype = torch.bfloat16) -> Cost:
     """The cost at a sequence length; the cache in `dtype`. Raises GenomeError as `Backbone` does."""
     backbone = skeleton(spec)
-    elements = sum(layer.operator.state_elements(length) for layer in backbone.layers)
+    elements = sum(layer.operator.state_elements(length) for layer in backbone.depth())
     output = 2 * length * spec.width * spec.vocabulary_size
     return Cost(
         length=length,
         parameters=sum(p.numel() for p in backbone.parameters()),
-        flops=sum(layer.operator.flops(length) for layer in backbone.layers) + output,
+        flops=sum(layer.operator.flops(length) for layer in backbone.depth()) + output,
         cache_elements=elements,
         cache_bytes=elements * dtype.itemsize,
     )

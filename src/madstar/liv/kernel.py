@@ -75,7 +75,7 @@ class ImplicitKernel(nn.Module):
 def long_convolution(
     x: Float[Tensor, "batch length channels"], kernel: Float[Tensor, "channels taps"]
 ) -> Float[Tensor, "batch length channels"]:
-    """Causal convolution by FFT, zero-padded so that nothing wraps around; float32 inside, or float64 as x."""
+    """Causal convolution by FFT, zero-padded so that nothing wraps around; in float32 at least."""
     length = x.shape[1]
     size = fft_size(length + kernel.shape[1])
     precise = torch.promote_types(x.dtype, torch.float32)

@@ -5,6 +5,7 @@ With swish and an expansion it is SwiGLU (Shazeer, arXiv 2002.05202).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ class GatedMemoryless(LIV):
     state_roles = ("value",)
 
     def __init__(
-        self, spec: OperatorSpec, size: Size, groups: dict[str, nn.Module], shared: tuple[str, ...]
+        self, spec: OperatorSpec, size: Size, groups: Mapping[str, nn.Module], shared: tuple[str, ...]
     ) -> None:
         super().__init__(spec, size, groups, shared, size.width * spec.group("value").expansion)
 

@@ -39,6 +39,7 @@ class LIV(nn.Module):
     """A linear input-varying operator.
 
     `state_roles` are the feature groups on the state side, in the order of the sharing codes.
+    `mixed_width` is what `mix` returns, the backbone's width if None.
     """
 
     state_roles: ClassVar[tuple[str, ...]] = ()
@@ -49,14 +50,14 @@ class LIV(nn.Module):
         size: Size,
         groups: Mapping[str, nn.Module],
         shared: tuple[str, ...],
-        mixed_width: int,
+        mixed_width: int | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.size, self.shared = spec, size, shared
         self.reads_memory = bool(self.state_roles) and set(self.state_roles) <= set(shared)
         self.groups = nn.ModuleDict(groups)
         self.output = ChannelMixing(
-            mixed_width,
+            mixed_width or size.width,
             size.width,
             "grouped" if spec.token_mixing == "diagonal" and spec.channel_mixing == "grouped" else "dense",
             size.heads,
@@ -108,7 +109,7 @@ class LIV(nn.Module):
     # Cost ------------------------------------------------------------------------------------
 
     def flops(self, length: int) -> int:
-        """Operations of one forward pass over one sequence, 2 per multiply-add; element-wise ones not counted."""
+        """Operations of one forward pass over one sequence, 2 per multiply-add, without element-wise ones."""
         features = sum(
             group.flops(length) for group in self.groups.values() if isinstance(group, FeatureGroup)
         )

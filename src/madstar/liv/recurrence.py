@@ -12,6 +12,7 @@ section 2.4).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -37,9 +38,9 @@ class Recurrence(LIV):
     state_roles = ("b", "a", "v")
 
     def __init__(
-        self, spec: OperatorSpec, size: Size, groups: dict[str, nn.Module], shared: tuple[str, ...]
+        self, spec: OperatorSpec, size: Size, groups: Mapping[str, nn.Module], shared: tuple[str, ...]
     ) -> None:
-        super().__init__(spec, size, groups, shared, size.width)
+        super().__init__(spec, size, groups, shared)
         self.state_size = spec.group("b").expansion
         # One decay a head is used by all channels of the head.
         self.per_decay = size.width // size.heads if spec.channel_mixing == "grouped" else 1

@@ -48,9 +48,8 @@ def parse_constraint(text: str) -> Constraint:
     if match is None:
         raise ObjectiveError(f"constraint '{text}': write it as params<=300000 or cache@4096<=1MB")
     if match["unit"] not in _UNITS:
-        raise ObjectiveError(
-            f"constraint '{text}': unknown unit '{match['unit']}'; use {', '.join(filter(None, _UNITS))}"
-        )
+        known = ", ".join(filter(None, _UNITS))
+        raise ObjectiveError(f"constraint '{text}': '{match['unit']}' is no unit; use {known}")
     try:
         amount = float(match["amount"])
     except ValueError:

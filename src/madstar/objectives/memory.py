@@ -22,7 +22,8 @@ def peak_memory(subject: Subject, length: int) -> Measurement:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         kept = backbone.prefill(tokens)
     del kept
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
+    assert recorded.profiler is not None
+    assert recorded.profiler.kineto_results is not None
     held = peak = 0
     events = [e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(events, key=lambda e: e.start_ns()):

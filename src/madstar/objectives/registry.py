@@ -45,7 +45,8 @@ def find_objective(name: str) -> Objective:
     near = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ObjectiveError(
-        f"unknown objective '{name}'{hint}: choose from {', '.join(known)}, or name your own as file.py:function"
+        f"unknown objective '{name}'{hint}: choose from {', '.join(known)}, "
+        "or name your own as file.py:function"
     )
 
 
@@ -71,13 +72,17 @@ def from_function(function: Callable[[Subject], Any], name: str) -> Objective:
 
 
 def reference(function: Callable[[Subject], Any]) -> str:
-    """`file.py:name` of a function, by which worker processes find it. Raises ObjectiveError for one they cannot."""
+    """`file.py:name` of a function, by which worker processes find it.
+
+    Raises ObjectiveError for a function that they cannot find.
+    """
     name = getattr(function, "__qualname__", "")
     module = sys.modules.get(getattr(function, "__module__", ""))
     path = getattr(module, "__file__", None)
     if not name or "<" in name or "." in name or path is None:
         raise ObjectiveError(
-            f"objective {function!r} cannot be found by worker processes: define it with def at the top of a file"
+            f"objective {function!r} cannot be found by worker processes: "
+            "define it with def at the top of a file"
         )
     return f"{Path(path).resolve()}:{name}"
 
@@ -99,7 +104,8 @@ def _module(name: str, where: str) -> ModuleType:
         if not path.is_file():
             raise ObjectiveError(f"objective '{name}': there is no file {where}")
         spec = importlib.util.spec_from_file_location(f"madstar_objective_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module

@@ -71,8 +71,8 @@ class Agenda:
                 if self._fits(index, rung, rung + 1):
                     return index, rung + 1
         if self._time_for_another():
-            index = self.propose()
-            return None if index is None else (index, 0)
+            proposed = self.propose()
+            return None if proposed is None else (proposed, 0)
         return self._last_promotion()
 
     def _in_generation(self) -> Evaluation | None:
@@ -82,16 +82,16 @@ class Agenda:
         if left is not None and left <= 0:
             return None
         while True:
-            index = self.propose()
-            if index is not None:
-                return index, 0
+            proposed = self.propose()
+            if proposed is not None:
+                return proposed, 0
             if any(self.ledger.candidates[i].role == SEARCH for i, _ in self.ledger.running):
                 return None
             generation = self.strategy.generation
             for rung in range(self.top):
-                for index in self._promotable(rung):
-                    if self.ledger.candidates[index].generation == generation:
-                        return index, rung + 1
+                for chosen in self._promotable(rung):
+                    if self.ledger.candidates[chosen].generation == generation:
+                        return chosen, rung + 1
             if self._generations_done(generation):
                 return None
             self.strategy.close_generation()

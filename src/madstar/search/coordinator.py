@@ -227,7 +227,9 @@ class Coordinator:
 
     def _add_proposal(self, proposal: Proposal) -> CandidateRow:
         offspring = proposal.offspring
-        status, reason, values, architecture = "pending", None, {}, ""
+        status, architecture = "pending", ""
+        reason: str | None = None
+        values: dict[str, float] = {}
         if offspring.validity == "rejected":
             status, reason = "rejected", ", ".join(offspring.repaired_genes)
         else:

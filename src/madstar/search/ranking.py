@@ -49,7 +49,7 @@ def order_at(standings: Sequence[Standing], rung: int) -> list[Standing]:
     for front in np.unique(fronts):
         members = fronts == front
         crowding[members] = crowding_distance(costs[members])
-    index = [standing.index for standing in standings]
+    index = np.array([standing.index for standing in standings])
     return [standings[i] for i in np.lexsort((index, -crowding, fronts))]
 
 

@@ -19,10 +19,10 @@ from ..errors import ArchiveError, ConfigurationError, ObjectiveError, OutputErr
 from ..genome import Genome, sample
 from ..genome.variation import settle
 from ..liv import Backbone
-from ..objectives import STATIC, Subject, reference
+from ..objectives import STATIC, Subject, find_objective, reference
 from ..tasks import TextTask, prepare_text
 from ..training import load_weights
-from .coordinator import Coordinator, Snapshot, Watcher
+from .coordinator import ALWAYS_KEPT, Coordinator, Snapshot, Watcher
 from .evaluation import weights_path
 from .settings import SearchSettings
 from .strategy import proposal_rng
@@ -144,6 +144,20 @@ class Run:
     def baselines(self) -> tuple[FrontEntry, ...]:
         """The baselines that have been measured."""
         return tuple(FrontEntry(entry, self) for entry in self.summary().baselines)
+
+    def figures(self, chosen: FrontEntry) -> dict[str, dict[str, Any]]:
+        """A candidate's figures with their errors and units, as an exported model's README says them."""
+        units = {"bits_per_byte": "bits per byte", "perplexity": "per token"}
+        units |= {
+            o.name: o.unit for o in (*self.settings.parsed_objectives, *map(find_objective, ALWAYS_KEPT))
+        }
+        values = {**chosen.entry.candidate.values, **chosen.values}
+        figures: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            figures[name] = {"value": value, "unit": units.get(name, "")}
+            if name in chosen.entry.errors:
+                figures[name]["error"] = chosen.entry.errors[name]
+        return figures
 
     def entry(self, which: str | None = None) -> FrontEntry:
         """A candidate by number, genome or baseline name; None is the front's first.
@@ -273,8 +287,8 @@ def check_feasible(settings: SearchSettings) -> None:
             ranges[key] = [min(ranges[key][0], value), max(ranges[key][1], value)]
     seen = "; ".join(f"{key} ran from {low:,.6g} to {high:,.6g}" for key, (low, high) in ranges.items())
     raise ObjectiveError(
-        f"impossible constraints: 0 of {_SAMPLED} sampled genomes kept {', '.join(c.text for c in constraints)} "
-        f"({seen}): relax them, or change depth or width"
+        f"impossible constraints: 0 of {_SAMPLED} sampled genomes kept "
+        f"{', '.join(c.text for c in constraints)} ({seen}): relax them, or change depth or width"
     )
 
 

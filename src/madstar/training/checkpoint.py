@@ -69,7 +69,10 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Read what `save_weights` wrote into a model of the same architecture. Raises OSError, SafetensorError."""
+    """Read what `save_weights` wrote into a model of the same architecture.
+
+    Raises OSError or SafetensorError for a file that cannot be read or does not fit.
+    """
     with safe_open(path, framework="pt") as file, torch.no_grad():
         for name, parameter in _parameters(model).items():
             parameter.copy_(file.get_tensor(name))

@@ -1,0 +1,37 @@
+# Everything a new user or a developer does, each one command. PYTHON must be 3.11 or later.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+MINUTES ?= 8
+
+.PHONY: install run test lint bench docs clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+run: install ## evolve architectures on real text, report, export the best
+	$(BIN)/madstar search --minutes $(MINUTES)
+	$(BIN)/madstar export latest --out exported/best
+
+test: install ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: install
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: install ## every benchmark of benchmarks/, about an hour; figures go to docs/benchmarks.md by hand
+	$(BIN)/python -m benchmarks.all
+
+docs: install ## the pages that are made from the code
+	$(BIN)/madstar genes --markdown > docs/genes.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,86 @@
+"""The application: its commands, and what happens when one fails.
+
+A user's error is one line on stderr and exit status 2; `--debug` shows the traceback. Results go to
+stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..errors import MadstarError
+from ..version import __version__
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+app = typer.Typer(
+    name="madstar",
+    help="A laboratory for designing neural architectures: write, try, evolve, compare.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class _Debug:
+    """Whether tracebacks are shown; set once from the command line."""
+
+    wanted = False
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    _Debug.wanted = debug
+    if version:
+        typer.echo(f"madstar {__version__}")
+        raise typer.Exit
+
+
+def command(name: str) -> Callable[[Command], Command]:
+    """Register a command whose errors become one line and an exit status."""
+
+    def register(function: Command) -> Command:
+        @functools.wraps(function)
+        def guarded(*arguments: Any, **options: Any) -> Any:
+            try:
+                return function(*arguments, **options)
+            except (MadstarError, OSError) as error:
+                if _Debug.wanted:
+                    raise
+                raise _exit(error) from None
+
+        app.command(name)(guarded)
+        return function
+
+    return register
+
+
+def _exit(error: MadstarError | OSError) -> typer.Exit:
+    text = " ".join(str(error).split())
+    if isinstance(error, BrokenPipeError):
+        return typer.Exit(1)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        text = f"the disk is full ({error.filename or 'while writing'}): free some room, then resume the run"
+    typer.echo(f"madstar: {text}", err=True)
+    return typer.Exit(2)
+
+
+def main() -> None:
+    """Entry point of the `madstar` command."""
+    from . import export, genes, report, runs, search, show  # noqa: F401  the commands register themselves
+
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("madstar: interrupted", err=True)
+        sys.exit(130)

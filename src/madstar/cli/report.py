@@ -1,0 +1,38 @@
+"""`madstar report`: what a run has found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import command
+from .options import AsJson, Home, RunName
+
+
+@command("report")
+def report(
+    run: RunName = "latest",
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the page [default: report.html in the run's directory]."),
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = Path("runs"),
+) -> None:
+    """Print a run's front beside the baselines, and write its report as one HTML file."""
+    from rich.console import Console
+
+    from ..report import print_summary, write_html
+    from ..search import Run
+
+    opened = Run.open(run, home)
+    summary = opened.summary()
+    page = write_html(summary, html or opened.directory / "report.html")
+    if as_json:
+        typer.echo(json.dumps({**summary.to_dict(), "report": str(page)}, indent=2))
+        return
+    print_summary(summary, Console())
+    typer.echo(f"Report: {page}")

@@ -1,0 +1,182 @@
+"""`madstar search`: evolve architectures on a text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ConfigurationError
+from .app import command
+from .options import AsJson, Home
+
+DEFAULT_MINUTES = 8.0
+
+
+@command("search")
+def search(
+    data: Annotated[
+        str, typer.Option(help="A file, a folder, or a built-in text: python-reference, stdlib.")
+    ] = "python-reference",
+    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json; bytes without one.")] = None,
+    field: Annotated[str, typer.Option(help="The text's field in .jsonl or column in .parquet.")] = "text",
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="quality, parameters, cache@N, flops, prefill@N, decode@N, memory@N, file.py:function. "
+            "Repeat for more."
+        ),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(help="Such as params<=300000 or cache@4096<=1MB. Repeat for more.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of search [default: 8].")] = None,
+    candidates: Annotated[int | None, typer.Option(help="End after so many candidates.")] = None,
+    generations: Annotated[
+        int | None, typer.Option(help="End after so many generations (generational mode).")
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="nsga2 or random.")] = "nsga2",
+    mode: Annotated[
+        str, typer.Option(help="async keeps workers busy; generational is exactly reproducible.")
+    ] = "async",
+    depth: Annotated[str, typer.Option(help="Layers, or LEAST:MOST for a depth that varies.")] = "8",
+    width: Annotated[int, typer.Option(help="Channels.")] = 64,
+    heads: Annotated[int, typer.Option(help="Heads.")] = 4,
+    window: Annotated[int, typer.Option(help="Tokens a banded operator sees.")] = 64,
+    tied: Annotated[bool, typer.Option(help="Reuse the embedding as output.")] = False,
+    classes: Annotated[str | None, typer.Option(help="LIV classes to use, such as 1,3,7,9.")] = None,
+    levels: Annotated[str, typer.Option(help="Levels that mutate.")] = "backbone,operator,featurizer",
+    invalid: Annotated[
+        str, typer.Option(help="What becomes of invalid offspring: repair or reject.")
+    ] = "repair",
+    cuts: Annotated[
+        str, typer.Option(help="Crossover cuts between whole LIVs (liv) or genes (gene).")
+    ] = "liv",
+    population: Annotated[int, typer.Option(help="Population of the evolution.")] = 16,
+    elitism: Annotated[int, typer.Option(help="Parents that survive a generation.")] = 2,
+    crossover: Annotated[float, typer.Option(help="Chance of crossover.")] = 0.9,
+    mutation: Annotated[float, typer.Option(help="Chance of each backbone gene to mutate.")] = 0.1,
+    rungs: Annotated[
+        str, typer.Option(help="Rising budgets: steps, such as 100,200,400; or 1M tokens; or 30s.")
+    ] = "100,200,400",
+    promote: Annotated[float, typer.Option(help="Share promoted from each rung.")] = 1 / 3,
+    length: Annotated[int, typer.Option(help="Training length in tokens.")] = 256,
+    batch: Annotated[int, typer.Option(help="Sequences a step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-3,
+    workers: Annotated[int, typer.Option(help="Worker processes, one thread each.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Train the baselines too.")] = True,
+    time_limit: Annotated[float, typer.Option(help="Seconds for one evaluation.")] = 600.0,
+    memory_limit: Annotated[float, typer.Option(help="GB for one evaluation.")] = 4.0,
+    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on with this run (its settings; --minutes may change)."),
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = Path("runs"),
+) -> None:
+    """Evolve sequence-model architectures on a text; prints the front beside the baselines."""
+    from ..search import SearchInterrupted, begin, make_settings
+    from ..search import resume as resume_run
+
+    watcher = _watcher()
+    try:
+        if resume is not None:
+            run = resume_run(resume, home=home, minutes=minutes, watcher=watcher)
+        else:
+            least, most = _depth(depth)
+            ends = minutes is not None or candidates is not None or generations is not None
+            settings = make_settings(
+                data=data,
+                tokenizer=None if tokenizer is None else str(tokenizer),
+                field=field,
+                objectives=tuple(objective or ("quality", "cache")),
+                constraints=tuple(constraint or ()),
+                minutes=minutes if ends else DEFAULT_MINUTES,
+                candidates=candidates,
+                generations=generations,
+                strategy=strategy,
+                mode=mode,
+                min_depth=least,
+                max_depth=most,
+                width=width,
+                heads=heads,
+                window=window,
+                tied=tied,
+                levels=tuple(levels.split(",")),
+                invalid=invalid,
+                cuts=cuts,
+                population=population,
+                elitism=elitism,
+                crossover=crossover,
+                mutation=mutation,
+                rungs=tuple(part.strip() for part in rungs.split(",")),
+                promote=promote,
+                training={"length": length, "batch": batch, "learning_rate": learning_rate},
+                workers=workers,
+                seed=seed,
+                baselines=baselines,
+                time_limit=time_limit,
+                memory_limit=round(memory_limit * 10**9),
+                **({} if classes is None else {"classes": _numbers(classes)}),
+            )
+            run = begin(settings, home=home, name=name, watcher=watcher)
+    except SearchInterrupted as interrupt:
+        watcher.close()
+        where = "" if home == Path("runs") else f" --home {home}"
+        typer.echo(
+            "\nInterrupted; everything finished is kept. "
+            f"Go on with: madstar search --resume {interrupt.run}{where}",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    finally:
+        watcher.close()
+    _show(run, as_json)
+
+
+def _watcher() -> Any:
+    """Live where stderr is a terminal, plain lines elsewhere."""
+    import sys
+
+    from rich.console import Console
+
+    from ..report import LiveWatcher, PlainWatcher
+
+    if sys.stderr.isatty():
+        return LiveWatcher(Console(stderr=True))
+    return PlainWatcher(sys.stderr)
+
+
+def _show(run: Any, as_json: bool) -> None:
+    from rich.console import Console
+
+    from ..report import print_summary, write_html
+
+    summary = run.summary()
+    page = write_html(summary, run.directory / "report.html")
+    if as_json:
+        typer.echo(json.dumps({**summary.to_dict(), "report": str(page)}, indent=2))
+        return
+    print_summary(summary, Console())
+    typer.echo(f"Report: {page}")
+    if summary.front:
+        typer.echo(f"Export the best: madstar export {run.name} --out my-model/")
+
+
+def _depth(text: str) -> tuple[int, int]:
+    least, _, most = text.partition(":")
+    try:
+        return int(least), int(most or least)
+    except ValueError:
+        raise ConfigurationError(f"depth '{text}': write a number of layers, or LEAST:MOST") from None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(f"classes '{text}': write numbers with commas, such as 1,3,7,9") from None

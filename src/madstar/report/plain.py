@@ -1,0 +1,87 @@
+"""A search told in plain lines, for logs and pipes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from ..archive import CandidateRow, EvaluationRow, RunRow
+from ..search import SearchSettings, Snapshot
+from ..tasks import TextTask
+from .measures import heading, look_up
+from .quantities import amount, duration, one_line, plural
+from .tally import label_of
+
+PROGRESS_SECONDS = 30.0
+
+
+class PlainWatcher:
+    """Writes a line for each evaluation, and one on progress about every half minute.
+
+    It never raises: where the stream can no longer be written to, it falls silent.
+    """
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._settings: SearchSettings | None = None
+        self._begun, self._told, self._broken = clock(), 0.0, False
+
+    def began(self, run: RunRow, settings: SearchSettings, task: TextTask, resumed: bool) -> None:
+        """Note when the run began, and how it is set."""
+        self._settings = settings
+        self._begun, self._told = self._clock() - run.seconds, run.seconds
+
+    def evaluated(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
+        """Write one line: elapsed, candidate, rung, steps, status, objectives or error."""
+        try:
+            self._say(self._line(candidate, evaluation))
+        except Exception:  # A search must not end because it could not be told of.
+            self._broken = True
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Write a line on progress, if the last was long enough ago."""
+        if snapshot.seconds - self._told < PROGRESS_SECONDS:
+            return
+        self._told = snapshot.seconds
+        left = "" if snapshot.seconds_left is None else f", {duration(snapshot.seconds_left)} left"
+        failed = sum(snapshot.failures.values())
+        told = f", {failed} failed" if failed else ""
+        self._say(
+            f"{self._stamp(snapshot.seconds)} {snapshot.fraction:.0%} of the budget{left}, "
+            f"{plural(snapshot.evaluations, 'evaluation')}{told}"
+        )
+
+    def close(self) -> None:
+        """Nothing is held; a live watcher has something to let go of."""
+
+    def _line(self, candidate: CandidateRow, evaluation: EvaluationRow) -> str:
+        settings = self._settings
+        rungs = f"/{len(settings.rungs)}" if settings else ""
+        parts = [
+            f"{self._stamp(self._clock() - self._begun)} {label_of(candidate)}",
+            f"rung {evaluation.rung + 1}{rungs}",
+            f"{evaluation.steps} steps",
+            evaluation.status,
+        ]
+        if evaluation.status != "ok":
+            return "  ".join([*parts, one_line(evaluation.error)]).rstrip()
+        for objective in settings.parsed_objectives if settings else ():
+            value = look_up(objective.name, evaluation.values, candidate.values)
+            error = look_up(objective.name, evaluation.errors)
+            parts.append(f"{heading(objective)} {amount(value, objective.unit, error)}")
+        return "  ".join(parts)
+
+    @staticmethod
+    def _stamp(seconds: float) -> str:
+        return f"[{duration(seconds):>7}]"
+
+    def _say(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError, LookupError):
+            self._broken = True
