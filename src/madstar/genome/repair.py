@@ -22,12 +22,15 @@ def repair(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> tupl
         problem = next(problems(genome, space.sizes), None)
         if problem is None:
             return genome, tuple(repaired)
-        repaired.append(problem.name)
-        genome = _resample(genome, problem, space, rng)
+        genome, name = _resample(genome, problem, space, rng)
+        repaired.append(name)
     raise AssertionError(f"repair does not end: {genome}")
 
 
-def _resample(genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator) -> Genome:
+def _resample(
+    genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator
+) -> tuple[Genome, str]:
+    """The genome without that problem, and the name of the gene that was re-sampled."""
     liv = genome.livs[problem.layer]
     if problem.level == "backbone":
         if problem.gene in ("feature_group", "featurizer_group"):
@@ -36,10 +39,12 @@ def _resample(genome: Genome, problem: Problem, space: SearchSpace, rng: np.rand
         return with_layer(genome, problem.layer, with_sharing(liv, problem.gene, value))
     value = int(rng.choice(problem.legal))
     operator = with_gene(liv.operator, problem.gene, value, problem.role)
-    return with_layer(genome, problem.layer, replace(liv, operator=operator))
+    return with_layer(genome, problem.layer, replace(liv, operator=operator)), problem.name
 
 
-def _resample_group(genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator) -> Genome:
+def _resample_group(
+    genome: Genome, problem: Problem, space: SearchSpace, rng: np.random.Generator
+) -> tuple[Genome, str]:
     """Another group the layer fits into; where there is none, it no longer shares."""
     liv = genome.livs[problem.layer]
     fitting = []

@@ -46,12 +46,17 @@ class SearchSpace:
             raise ConfigurationError(f"levels {list(self.levels)}: choose from {', '.join(LEVELS)}")
         if not 1 <= self.groups <= MAX_GROUP:
             raise ConfigurationError(f"{self.groups} sharing groups: choose 1-{MAX_GROUP}")
+        if not 0 <= self.sharing <= 1:
+            raise ConfigurationError(f"sharing is {self.sharing:g}: give a probability from 0 to 1")
         if self.invalid not in ("repair", "reject"):
             raise ConfigurationError(f"invalid='{self.invalid}': choose repair or reject")
         self._check_sizes()
 
     def _check_sizes(self) -> None:
         sizes = self.sizes
+        for name in ("vocabulary_size", "width", "heads", "window"):
+            if getattr(sizes, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(sizes, name)}: give at least 1")
         try:
             check_size(Size(sizes.width, sizes.heads, sizes.window, 1.0))
         except GenomeError as error:

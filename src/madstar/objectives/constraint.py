@@ -57,6 +57,6 @@ def parse_constraint(text: str) -> Constraint:
     objective = find_objective(match["name"])
     if objective.kind == TRAINED:
         raise ObjectiveError(
-            f"constraint '{text}': {objective.name} is known only after training; make it an objective instead"
+            f"constraint '{text}': {objective.name} is known only after training; make it an objective"
         )
     return Constraint(text.strip(), objective, match["sign"], amount * _UNITS[match["unit"]])

@@ -89,9 +89,7 @@ def _lanes(relations: Sequence[Sharing]) -> dict[int, int]:
     return {group: lane for lane, group in enumerate(dict.fromkeys(r.group for r in relations))}
 
 
-def _box(
-    number: int, family: str, title: str, lines: Sequence[str], left: int, top: int, height: int
-) -> str:
+def _box(number: int, family: str, title: str, lines: Sequence[str], left: int, top: int, height: int) -> str:
     words = "".join(
         f'<text class="words" x="{left + 12}" y="{top + _TITLE + 9 + _LINE * row}">{escape(line)}</text>'
         for row, line in enumerate(lines)
@@ -115,9 +113,7 @@ def _end(words: str, left: int, top: int) -> str:
 
 def _arrow(left: int, top: int) -> str:
     x = left + _BOX_WIDTH / 2
-    return (
-        f'<path class="flow" d="M{x} {top - _GAP}V{top - 1}m-3 -4l3 4l3 -4"/>'  # a line with a head
-    )
+    return f'<path class="flow" d="M{x} {top - _GAP}V{top - 1}m-3 -4l3 4l3 -4"/>'  # a line with a head
 
 
 def _weights_arc(relation: Sharing, middles: Sequence[float], left: int, lanes: dict[int, int]) -> str:

@@ -1,1 +1,80 @@
-def write_html(*a): ...
+"""A run's report as one page that opens anywhere: no server, no network, nothing beside it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..search import RunSummary
+
+_TEMPLATE = "report.html.j2"
+
+
+def write_html(summary: RunSummary, path: str | Path) -> Path:
+    """Write the report and return where it is; a page that is there already is replaced at once.
+
+    Raises OutputError where the page cannot be written.
+    """
+    path = Path(path)
+    _write_atomically(path, render(summary))
+    return path
+
+
+def render(summary: RunSummary) -> str:
+    """The page as text."""
+    # Here, because they take a while to load and a search in a terminal needs neither.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    from .page import page
+    from .plots import Plot, curves_plot, front_plots, hypervolume_plot
+
+    environment = Environment(
+        loader=PackageLoader("madstar.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    fronts: Sequence[Plot] = front_plots(summary)
+    hypervolume, curves = hypervolume_plot(summary), curves_plot(summary)
+    plots = [*fronts, *(plot for plot in (hypervolume, curves) if plot is not None)]
+    return environment.get_template(_TEMPLATE).render(
+        page(summary),
+        fronts=fronts,
+        hypervolume=hypervolume,
+        curves=curves,
+        figures=_json({plot.key: plot.to_dict() for plot in plots}),
+        plotly=get_plotlyjs() if plots else "",
+    )
+
+
+def _json(data: Any) -> str:
+    """JSON that may stand within a script element: nothing in it can end the element."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write beside the place and rename, so that nobody ever opens half a page."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        raise OutputError(f"{path} cannot be written ({reason}): choose another place") from None

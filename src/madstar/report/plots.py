@@ -100,9 +100,7 @@ def curves_plot(summary: RunSummary) -> Plot | None:
         traces.append(_curve(entry, line))
     for place, entry in enumerate(e for e in summary.front if e.evaluation.curve):
         dash = ("solid", "dot", "dash")[place // _FRONT_COLOURS % 3]
-        traces.append(
-            _curve(entry, {"color": f"--curve-{place % _FRONT_COLOURS}", "width": 2, "dash": dash})
-        )
+        traces.append(_curve(entry, {"color": f"--curve-{place % _FRONT_COLOURS}", "width": 2, "dash": dash}))
     if not traces:
         return None
     losses = [loss for e in summary.entries for _, loss in e.evaluation.curve if math.isfinite(loss)]
@@ -218,10 +216,10 @@ def _hover(entry: Entry, axes: _Axes) -> str:
     figures = "<br>".join(
         f"{escape(heading(m))} {amount(value(entry, m), m.unit, error(entry, m))}" for m in (axes.y, axes.x)
     )
-    genome = "<br>".join(textwrap.wrap(str(entry.genome), 56, break_on_hyphens=True))
+    genome = "<br>".join(escape(line) for line in textwrap.wrap(str(entry.genome), 56))
     return (
         f"<b>{escape(entry.label)}</b>, rung {entry.rung + 1}<br>{figures}<br>"
-        f"{letters(entry.genome)}<br>{escape(genome).replace('&lt;br&gt;', '<br>')}"
+        f"{letters(entry.genome)}<br>{genome}"
     )
 
 

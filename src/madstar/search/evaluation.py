@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ..genome import Genome, Sizes
 from ..liv import Backbone
 from ..objectives import (
@@ -38,6 +40,7 @@ from ..training.budget import Budget
 
 Report = Callable[[dict[str, Any]], None]
 TARGET = f"{__name__}:make_handler"
+TEST = "test_bits_per_byte"
 _REPORT_SECONDS = 0.5
 
 
@@ -141,13 +144,7 @@ class Evaluator:
         built = time.monotonic()
         trained = trainer.train_to(self.budgets[payload["rung"]], _progress(report))
         finished = time.monotonic()
-        quality = evaluate(
-            trained.model,
-            self.task,
-            "valid",
-            batch=self.training.evaluation_batch,
-            limit=self.training.validation_windows,
-        )
+        values, errors, metrics = self._qualities(trained.model, payload["rung"])
         evaluated = time.monotonic()
         if payload["rung"] + 1 < len(self.budgets):
             save_trunk(trainer, trunk)
@@ -156,14 +153,11 @@ class Evaluator:
         save_weights(trained.model, weights_path(self.checkpoints, index))
         assert isinstance(trained.model, Backbone)
         subject.trained = trained.model
-        subject.metrics = {
-            "bits_per_byte": Measurement(quality.bits_per_byte, quality.standard_error),
-            "perplexity": Measurement(quality.perplexity),
-        }
+        subject.metrics = metrics
         return {
             "status": "ok",
-            "values": {"bits_per_byte": quality.bits_per_byte, "perplexity": quality.perplexity},
-            "errors": {"bits_per_byte": quality.standard_error},
+            "values": values,
+            "errors": errors,
             "steps": trained.steps,
             "tokens": trained.tokens,
             "curve": [list(point) for point in trained.curve],
@@ -176,6 +170,32 @@ class Evaluator:
                 "resumed": float(resumed),
             },
         }
+
+    def _qualities(
+        self, model: nn.Module, rung: int
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, Measurement]]:
+        """Values and errors to keep, and the metrics that objectives may use.
+
+        At the highest rung the test split is scored too, for the report alone: it is kept beside the
+        others, and no objective and no strategy ever sees it.
+        """
+        settings = self.training
+        measured = [("valid", "bits_per_byte")]
+        if rung + 1 == len(self.budgets):
+            measured.append(("test", TEST))
+        values, errors, metrics = {}, {}, {}
+        for split, name in measured:
+            quality = evaluate(
+                model, self.task, split, batch=settings.evaluation_batch, limit=settings.validation_windows
+            )
+            values[name], errors[name] = quality.bits_per_byte, quality.standard_error
+            if split == "valid":
+                values["perplexity"] = quality.perplexity
+                metrics = {
+                    "bits_per_byte": Measurement(quality.bits_per_byte, quality.standard_error),
+                    "perplexity": Measurement(quality.perplexity),
+                }
+        return values, errors, metrics
 
     def _score(self, subject: Subject) -> dict[str, Measurement]:
         return {o.name: o.measure(subject) for o in self.objectives if o.kind == TRAINED}

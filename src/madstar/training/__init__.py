@@ -2,7 +2,7 @@
 
 from .budget import Budget
 from .checkpoint import load_trunk, load_weights, save_trunk, save_weights
-from .evaluation import Quality, evaluate
+from .evaluation import Quality, evaluate, window_losses
 from .settings import TrainingSettings
 from .trainer import DivergedError, Trained, Trainer
 
@@ -18,4 +18,5 @@ __all__ = [
     "load_weights",
     "save_trunk",
     "save_weights",
+    "window_losses",
 ]

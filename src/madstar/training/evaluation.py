@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from ..tasks import TextTask
 
@@ -27,20 +28,11 @@ class Quality:
     windows: int
 
 
-@torch.inference_mode()
 def evaluate(
     model: nn.Module, task: TextTask, split: str, *, batch: int, limit: int | None = None
 ) -> Quality:
     """The quality of a model on a split's fixed windows ("valid" or "test")."""
-    was_training = model.training
-    model.eval()
-    losses = []
-    for tokens in task.windows(split, batch, limit):
-        logits = model(tokens[:, :-1])
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
-        losses.append(loss.view(tokens.shape[0], -1).mean(1).double())
-    model.train(was_training)
-    per_window = torch.cat(losses)
+    per_window = window_losses(model, task, split, batch=batch, limit=limit)
     mean = per_window.mean().item()
     error = per_window.std().item() / math.sqrt(len(per_window)) if len(per_window) > 1 else math.nan
     to_bits = 1 / (math.log(2) * task.bytes_per_token)
@@ -50,3 +42,19 @@ def evaluate(
         perplexity=math.exp(min(mean, 700.0)),
         windows=len(per_window),
     )
+
+
+@torch.inference_mode()
+def window_losses(
+    model: nn.Module, task: TextTask, split: str, *, batch: int, limit: int | None = None
+) -> Float[Tensor, " windows"]:
+    """Mean loss in nats a token of each window, float64; two models' windows can be compared pairwise."""
+    was_training = model.training
+    model.eval()
+    losses = []
+    for tokens in task.windows(split, batch, limit):
+        logits = model(tokens[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten(), reduction="none")
+        losses.append(loss.view(tokens.shape[0], -1).mean(1).double())
+    model.train(was_training)
+    return torch.cat(losses)

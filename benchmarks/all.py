@@ -1,0 +1,16 @@
+"""Every benchmark, one after the other.
+
+python -m benchmarks.all
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+NAMES = ("operators", "initialisation", "default_run")
+
+if __name__ == "__main__":
+    for name in NAMES:
+        print(f"# {name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
