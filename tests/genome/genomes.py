@@ -133,5 +133,3 @@ def changed_genes(before: Genome, after: Genome) -> set[str]:
         for first, second in zip(old.operator.features, new.operator.features, strict=True):
             compare("featurizer", FEATURE, first, second)
     return found
-
-

@@ -84,9 +84,7 @@ def test_the_hash_is_of_what_is_compiled(genome: Genome) -> None:
     assert BackboneSpec.from_dict(spec.to_dict()) == spec
     # With all groups renumbered the same is compiled; the last layer's class is always expressed.
     shifted = [
-        replace(
-            liv, featurizer_group=liv.featurizer_group % 32 + 1, feature_group=33 - liv.feature_group
-        )
+        replace(liv, featurizer_group=liv.featurizer_group % 32 + 1, feature_group=33 - liv.feature_group)
         for liv in genome.livs
     ]
     assert compile_genome(Genome(tuple(shifted)), SIZES) == spec

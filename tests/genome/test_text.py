@@ -161,9 +161,7 @@ def test_one_definition_serves_many_layers_and_operators() -> None:
     relu = replace(own, nonlinearity=3)
     genome = Genome((LIVGenes(relu), LIVGenes(own), LIVGenes(relu)))
     text = str(genome)
-    assert text == (
-        "18.1.1.1.1-19.1.1.1.1-18.1.1.1.1/o18=10.2.1.3.3/o19=10.2.1.2.3/f10=113211+113211+113211"
-    )
+    assert text == ("18.1.1.1.1-19.1.1.1.1-18.1.1.1.1/o18=10.2.1.3.3/o19=10.2.1.2.3/f10=113211+113211+113211")
     assert Genome.parse(text) == genome
 
 

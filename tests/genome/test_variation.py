@@ -62,8 +62,12 @@ def test_layers_come_from_a_parent_at_the_same_place_with_two_cuts() -> None:
         seen["to", 8 - found[::-1].index("b")] += 1
     assert set(key for key in seen if isinstance(key, str)) == {"aba", "ab", "ba", "b"}
     # Every place is cut.
-    assert {start for name, start in (k for k in seen if isinstance(k, tuple)) if name == "from"} == set(range(8))
-    assert {end for name, end in (k for k in seen if isinstance(k, tuple)) if name == "to"} == set(range(1, 9))
+    assert {start for name, start in (k for k in seen if isinstance(k, tuple)) if name == "from"} == set(
+        range(8)
+    )
+    assert {end for name, end in (k for k in seen if isinstance(k, tuple)) if name == "to"} == set(
+        range(1, 9)
+    )
 
 
 @settings(max_examples=50)
@@ -181,7 +185,9 @@ def test_one_gene_of_a_featurizer_mutates_at_the_rate_below() -> None:
         for before, now in zip(start.livs, after.livs, strict=True):
             found = changed_genes(Genome((before,)), Genome((now,)))
             assert len(found) <= 1
-            assert sum(a != b for a, b in zip(before.operator.features, now.operator.features, strict=True)) <= 1
+            assert (
+                sum(a != b for a, b in zip(before.operator.features, now.operator.features, strict=True)) <= 1
+            )
             changed += bool(found)
             kinds |= found
     assert kinds == {f"featurizer {gene.name}" for gene in table}

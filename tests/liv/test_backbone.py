@@ -121,6 +121,16 @@ def genome_words(genome: str) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("bias", [-200.0, -20.0, 200.0])
+@pytest.mark.parametrize("genome", [CLASSES["Rec-1"], CUSTOM["scalar-decay recurrence"]])
+def test_recurrences_that_forget_nothing_or_everything_still_learn(genome: str, bias: float) -> None:
+    backbone = build(genome)
+    with torch.no_grad():
+        backbone.layers[0].operator.groups["a"].bias.fill_(bias)
+    for name, gradient in gradients(backbone).items():
+        assert gradient.isfinite().all(), name
+
+
 @pytest.mark.parametrize("genome", CLASSES.values(), ids=CLASSES)
 def test_a_few_steps_of_training_learn_a_repeating_text(genome: str) -> None:
     backbone = build(genome)

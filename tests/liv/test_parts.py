@@ -100,6 +100,14 @@ def test_a_scan_survives_extreme_decays(length: int, log_decay: float) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
 
 
+def test_a_scan_holds_large_values_at_the_fastest_decay() -> None:
+    c, b = torch.ones(2, 1, 40, 1)
+    v = torch.full((1, 40, 1), 1e6)
+    log_decay = torch.full((1, 40, 1), -MAX_LOG_DECAY)
+    y = read(c, write(b, v, log_decay))
+    torch.testing.assert_close(y, scanned(c, b, v, log_decay)[0].float(), rtol=1e-4, atol=1.0)
+
+
 def test_a_scan_survives_decays_that_change_from_one_extreme_to_the_other() -> None:
     length = 1000
     c, b = random(2, 1, length, 2, seed=1, dtype=torch.float32)

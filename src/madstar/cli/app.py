@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -58,6 +57,10 @@ def command(name: str) -> Callable[[Command], Command]:
                 if _Debug.wanted:
                     raise
                 raise _exit(error) from None
+            except KeyboardInterrupt:
+                # Here and not in main, because typer ends the process without a word on Ctrl-C.
+                typer.echo("madstar: interrupted", err=True)
+                raise typer.Exit(130) from None
 
         app.command(name)(guarded)
         return function
@@ -79,8 +82,4 @@ def main() -> None:
     """Entry point of the `madstar` command."""
     from . import export, genes, report, runs, search, show  # noqa: F401  the commands register themselves
 
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("madstar: interrupted", err=True)
-        sys.exit(130)
+    app()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .app import command
+from .document import print_document
 from .options import AsJson, Home, RunName
 
 
@@ -42,7 +42,7 @@ def export(
     )
     if as_json:
         document = {"directory": str(directory), "genome": str(chosen.genome), "values": chosen.values}
-        typer.echo(json.dumps(document, indent=2))
+        print_document(document)
         return
     typer.echo(f"Exported {chosen.entry.label} ({chosen.genome}) to {directory}")
     typer.echo(f"Try it: python {directory / 'modeling.py'} --prompt 'The ' --tokens 100")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from .app import command
+from .document import print_document
 from .options import AsJson
 
 
@@ -24,7 +24,7 @@ def genes(
             {"level": g.level, "name": g.name, "range": g.range, "meaning": g.meaning, "values": g.values}
             for g in GENES
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        print_document(rows)
         return
     if markdown:
         from ..genome.handbook import gene_table

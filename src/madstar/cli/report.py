@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .app import command
+from .document import print_document
 from .options import AsJson, Home, RunName
 
 
@@ -32,7 +32,7 @@ def report(
     summary = opened.summary()
     page = write_html(summary, html or opened.directory / "report.html")
     if as_json:
-        typer.echo(json.dumps({**summary.to_dict(), "report": str(page)}, indent=2))
+        print_document({**summary.to_dict(), "report": str(page)})
         return
     print_summary(summary, Console())
     typer.echo(f"Report: {page}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import typer
-
 from .app import command
+from .document import print_document
 from .options import AsJson, Home
 
 
@@ -31,17 +29,19 @@ def runs(as_json: AsJson = False, home: Home = Path("runs")) -> None:
         for row in rows
     ]
     if as_json:
-        typer.echo(json.dumps(listed, indent=2))
+        print_document(listed)
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
     for heading in ("run", "created", "status", "minutes", "data", "objectives"):
-        table.add_column(heading)
+        # A name must be whole, for it is there to be copied.
+        table.add_column(heading, no_wrap=heading in ("run", "created"), overflow="fold")
     for row in listed:
         objectives = ", ".join(row["objectives"] or ())
+        created = row["created"][:16].replace("T", " ")
         table.add_row(
-            row["run"], row["created"], row["status"], f"{row['seconds'] / 60:.1f}", row["data"], objectives
+            row["run"], created, row["status"], f"{row['seconds'] / 60:.1f}", row["data"], objectives
         )
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,8 @@ import typer
 
 from ..errors import ConfigurationError
 from .app import command
-from .options import AsJson, Home
+from .document import print_document
+from .options import AsJson, Home, spelled_out
 
 DEFAULT_MINUTES = 8.0
 
@@ -120,16 +121,15 @@ def search(
                 seed=seed,
                 baselines=baselines,
                 time_limit=time_limit,
-                memory_limit=round(memory_limit * 10**9),
+                memory_limit=_bytes(memory_limit),
                 **({} if classes is None else {"classes": _numbers(classes)}),
             )
             run = begin(settings, home=home, name=name, watcher=watcher)
     except SearchInterrupted as interrupt:
         watcher.close()
-        where = "" if home == Path("runs") else f" --home {home}"
         typer.echo(
             "\nInterrupted; everything finished is kept. "
-            f"Go on with: madstar search --resume {interrupt.run}{where}",
+            f"Go on with: madstar search --resume {spelled_out(interrupt.run, home)}",
             err=True,
         )
         raise typer.Exit(130) from None
@@ -159,12 +159,12 @@ def _show(run: Any, as_json: bool) -> None:
     summary = run.summary()
     page = write_html(summary, run.directory / "report.html")
     if as_json:
-        typer.echo(json.dumps({**summary.to_dict(), "report": str(page)}, indent=2))
+        print_document({**summary.to_dict(), "report": str(page)})
         return
     print_summary(summary, Console())
     typer.echo(f"Report: {page}")
     if summary.front:
-        typer.echo(f"Export the best: madstar export {run.name} --out my-model/")
+        typer.echo(f"Export the best: madstar export {spelled_out(run.name, run.home)} --out my-model/")
 
 
 def _depth(text: str) -> tuple[int, int]:
@@ -173,6 +173,12 @@ def _depth(text: str) -> tuple[int, int]:
         return int(least), int(most or least)
     except ValueError:
         raise ConfigurationError(f"depth '{text}': write a number of layers, or LEAST:MOST") from None
+
+
+def _bytes(gigabytes: float) -> int:
+    if not math.isfinite(gigabytes):
+        raise ConfigurationError(f"memory limit {gigabytes:g}: give a number of GB, such as 4")
+    return round(gigabytes * 10**9)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
+from ..errors import ConfigurationError
 from .app import command
+from .document import print_document
 from .options import AsJson
 
 
@@ -20,6 +21,9 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Describe a genome layer by layer, with its parameters, cache and FLOPs."""
+    for name, value in (("width", width), ("heads", heads), ("length", length)):
+        if value < 1:
+            raise ConfigurationError(f"{name} is {value}: give at least 1")
     from ..genome import Genome, Sizes, class_name, compile_genome
     from ..liv import cost
 
@@ -45,7 +49,7 @@ def show(
         "layers": layers,
     }
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_document(document)
         return
     _print(document, layers, length)
 

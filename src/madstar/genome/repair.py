@@ -36,7 +36,7 @@ def _resample(
         if problem.gene in ("feature_group", "featurizer_group"):
             return _resample_group(genome, problem, space, rng)
         value = int(rng.choice(problem.legal))
-        return with_layer(genome, problem.layer, with_sharing(liv, problem.gene, value))
+        return with_layer(genome, problem.layer, with_sharing(liv, problem.gene, value)), problem.name
     value = int(rng.choice(problem.legal))
     operator = with_gene(liv.operator, problem.gene, value, problem.role)
     return with_layer(genome, problem.layer, replace(liv, operator=operator)), problem.name
@@ -53,9 +53,10 @@ def _resample_group(
         if not any(p.layer == problem.layer and p.gene == problem.gene for p in sharing_problems(candidate)):
             fitting.append(candidate)
     if fitting:
-        return fitting[int(rng.integers(len(fitting)))]
+        return fitting[int(rng.integers(len(fitting)))], problem.name
     strategy = problem.gene.replace("group", "strategy")
-    return with_layer(genome, problem.layer, with_sharing(liv, strategy, 1))
+    alone = with_layer(genome, problem.layer, with_sharing(liv, strategy, 1))
+    return alone, problem.name.replace("group", "strategy")
 
 
 def with_layer(genome: Genome, layer: int, liv: LIVGenes) -> Genome:

@@ -8,20 +8,24 @@ or "max"), `unit` and `kind` ("trained", the default, "measured" or "static") ma
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import reprlib
 import sys
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ObjectiveError
 from .builtin import BUILTIN, SHORT_NAMES, TAKES_LENGTH
 from .objective import KINDS, TRAINED, Measurement, Objective, Subject
 
 ENTRY_POINTS = "madstar.objectives"
+_MAX_DIGITS = 9
 
 
 def find_objective(name: str) -> Objective:
@@ -40,12 +44,14 @@ def find_objective(name: str) -> Objective:
         return BUILTIN[base](_length(name, length) if at else None)
     plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if base in plugins:
-        return from_function(plugins[base].load(), name)
+        if at:
+            raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
+        return from_function(_plugin(plugins[base]), name)
     known = [*BUILTIN, *plugins]
     near = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ObjectiveError(
-        f"unknown objective '{name}'{hint}: choose from {', '.join(known)}, "
+        f"unknown objective {name!r}{hint}: choose from {', '.join(known)}, "
         "or name your own as file.py:function"
     )
 
@@ -64,11 +70,12 @@ def from_function(function: Callable[[Subject], Any], name: str) -> Objective:
             return value
         try:
             return Measurement(float(value))
-        except (TypeError, ValueError):
-            raise ObjectiveError(f"objective '{name}' returned {value!r}: return a number") from None
+        except Exception:  # arrays and tensors have errors of their own kinds
+            shown = _one_line(reprlib.repr(value))
+            raise ObjectiveError(f"objective '{name}' returned {shown}: return a number") from None
 
-    meaning = (function.__doc__ or "the user's own").strip().splitlines()[0]
-    return Objective(name, direction, getattr(function, "unit", ""), kind, meaning, measure)
+    said = (function.__doc__ or "").strip().splitlines() or ["the user's own"]
+    return Objective(name, direction, getattr(function, "unit", ""), kind, said[0], measure)
 
 
 def reference(function: Callable[[Subject], Any]) -> str:
@@ -97,28 +104,52 @@ def _own(name: str) -> Objective:
 
 
 def _module(name: str, where: str) -> ModuleType:
-    try:
-        if not where.endswith(".py"):
+    if not where.endswith(".py"):
+        with _loading(name, where):
             return importlib.import_module(where)
-        path = Path(where)
-        if not path.is_file():
-            raise ObjectiveError(f"objective '{name}': there is no file {where}")
-        spec = importlib.util.spec_from_file_location(f"madstar_objective_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+    path = Path(where)
+    if not path.is_file():
+        raise ObjectiveError(f"objective '{name}': there is no file {where}")
+    # One name for each file: files of one name in two folders are two modules.
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    spec = importlib.util.spec_from_file_location(f"madstar_objective_{path.stem}_{place}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # data classes look for their module here
+    try:
+        with _loading(name, where):
+            spec.loader.exec_module(module)
     except ObjectiveError:
+        del sys.modules[spec.name]
         raise
-    except Exception as error:
-        raise ObjectiveError(
-            f"objective '{name}': loading {where} failed with {type(error).__name__}: {error}"
-        ) from error
+    return module
+
+
+def _plugin(point: EntryPoint) -> Callable[[Subject], Any]:
+    with _loading(point.name, point.value):
+        function = point.load()
+    if not callable(function):
+        raise ObjectiveError(f"objective '{point.name}': {point.value} is no function")
+    return cast(Callable[[Subject], Any], function)
+
+
+@contextmanager
+def _loading(name: str, where: str) -> Iterator[None]:
+    """Whatever foreign code raises while it is loaded, as an ObjectiveError of one line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raised = _one_line(f"{type(error).__name__}: {error}")
+        raise ObjectiveError(f"objective '{name}': loading {where} failed with {raised}") from error
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _length(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS) or int(text) < 1:
         raise ObjectiveError(
             f"objective '{name}': '{text}' is no length; write a number of tokens after the @"
         )

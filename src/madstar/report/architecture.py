@@ -15,8 +15,8 @@ from ..genome import Genome
 from ..liv.spec import BackboneSpec
 from .words import FAMILIES, describe, letter, name
 
-_BOX_WIDTH, _GAP, _TITLE, _LINE, _END = 216, 12, 23, 13, 20
-_CHARACTERS = 38
+_BOX_WIDTH, _GAP, _TITLE, _LINE, _END = 232, 12, 23, 13, 20
+_CHARACTERS = 37
 _LANE, _LEFT, _RIGHT = 13, 26, 46
 _FEWEST_LANES = 1
 
@@ -78,10 +78,8 @@ def draw(genome: Genome, spec: BackboneSpec, title: str) -> str:
     parts += [_weights_arc(relation, middles, left, lanes_left) for relation in weights]
     parts += [_features_arc(relation, middles, right, lanes_right) for relation in features]
     height = top + _END + 1
-    return (
-        f'<svg class="architecture" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f'<svg class="architecture" role="img" {size}><title>{escape(title)}</title>{"".join(parts)}</svg>'
 
 
 def _lanes(relations: Sequence[Sharing]) -> dict[int, int]:

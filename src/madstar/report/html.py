@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +63,18 @@ def _json(data: Any) -> str:
 
 def _write_atomically(path: Path, text: str) -> None:
     """Write beside the place and rename, so that nobody ever opens half a page."""
-    temporary = None
+    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise OutputError(f"{path} cannot be written ({reason}): choose another place") from None
+        temporary.replace(path)
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+        full = getattr(error, "errno", None) == errno.ENOSPC
+        reason = "the disk is full" if full else getattr(error, "strerror", None) or str(error)
+        raise OutputError(f"cannot write {path}: {reason}; choose another place") from error
+    finally:
+        with suppress(OSError, ValueError):
+            temporary.unlink()

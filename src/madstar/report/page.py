@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ..archive import CandidateRow, EvaluationRow
 from ..errors import GenomeError
@@ -23,14 +24,16 @@ from .quantities import amount, duration, plural
 from .words import LEGEND, letters
 
 
-class Cell(NamedTuple):
+@dataclass(frozen=True)
+class Cell:
     """A table's cell: what it says, and the number it is sorted by ("" for the end of the list)."""
 
     text: str
     order: str
 
 
-class Card(NamedTuple):
+@dataclass(frozen=True)
+class Card:
     """An architecture: its picture and figures, and how it stands to the baselines."""
 
     label: str
@@ -42,7 +45,8 @@ class Card(NamedTuple):
     note: str
 
 
-class FrontRow(NamedTuple):
+@dataclass(frozen=True)
+class FrontRow:
     """A line of the table of front and baselines."""
 
     label: str
@@ -52,7 +56,8 @@ class FrontRow(NamedTuple):
     loses: str
 
 
-class CandidateLine(NamedTuple):
+@dataclass(frozen=True)
+class CandidateLine:
     """A line of the table of all proposals."""
 
     index: int
@@ -71,7 +76,8 @@ class CandidateLine(NamedTuple):
     on_front: bool
 
 
-class Failure(NamedTuple):
+@dataclass(frozen=True)
+class Failure:
     """An evaluation that failed, and what it said."""
 
     label: str
@@ -80,7 +86,8 @@ class Failure(NamedTuple):
     error: str
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """A count beside others, and its share of them in percent."""
 
     name: str
@@ -164,9 +171,7 @@ def _front_row(
 ) -> FrontRow:
     if entry.candidate.role == "baseline":
         return FrontRow(entry.label, "baseline", _figures(entry, measures), "", "")
-    beats = [
-        f"{b.baseline.label}{'' if b.sure else ' (~)'}" for b in beaten(entry, fair, summary.objectives)
-    ]
+    beats = [f"{b.baseline.label}{'' if b.sure else ' (~)'}" for b in beaten(entry, fair, summary.objectives)]
     loses = [other.label for other in fair if beaten(other, [entry], summary.objectives)]
     return FrontRow(entry.label, "front", _figures(entry, measures), ", ".join(beats), ", ".join(loses))
 

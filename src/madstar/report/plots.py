@@ -16,16 +16,17 @@ from typing import Any
 
 from ..objectives import Objective
 from ..search import Entry, RunSummary
+from .axes import Axis
+from .labels import positions
 from .measures import QUALITY, error, heading, shown, value
-from .quantities import amount, scale
+from .quantities import amount, plural
 from .words import letters
 
 Trace = dict[str, Any]
 
 _BASELINE_SYMBOLS = ("diamond", "square", "triangle-up", "star", "x", "cross")
-_DASHES = ("dash", "dot", "dashdot", "longdash")
+_DASHES = ("solid", "dash", "dot", "dashdot")
 _FRONT_COLOURS = 6
-_LOGARITHMIC_FROM = 20.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def front_plots(summary: RunSummary) -> tuple[Plot, ...]:
     return tuple(
         _front_plot(summary, x, y, f"front-{number}")
         for number, (y, x) in enumerate(pairs(summary.objectives))
-        if any(_point(entry, x, y) for entry in summary.entries)
+        if any(_figured(entry, x, y) for entry in summary.entries)
     )
 
 
@@ -96,7 +97,7 @@ def curves_plot(summary: RunSummary) -> Plot | None:
     others = [e for e in summary.entries if e.index not in front and e.candidate.role == "search"]
     traces = [_other_curves(others)] if any(e.evaluation.curve for e in others) else []
     for place, entry in enumerate(e for e in summary.baselines if e.evaluation.curve):
-        line = {"color": "--baseline", "width": 1.5, "dash": _DASHES[place % len(_DASHES)]}
+        line = {"color": "--baseline", "width": 1.4, "dash": _DASHES[place % len(_DASHES)]}
         traces.append(_curve(entry, line))
     for place, entry in enumerate(e for e in summary.front if e.evaluation.curve):
         dash = ("solid", "dot", "dash")[place // _FRONT_COLOURS % 3]
@@ -120,101 +121,111 @@ def curves_plot(summary: RunSummary) -> Plot | None:
 
 
 def _front_plot(summary: RunSummary, x: Objective, y: Objective, key: str) -> Plot:
-    points = [e for e in summary.entries if _point(e, x, y)]
-    factor_x, unit_x = _axis_scale(points, x)
-    factor_y, unit_y = _axis_scale(points, y)
-    scaled = _Axes(x, y, factor_x, factor_y)
+    plotted = [e for e in summary.entries if _figured(e, x, y)]
+    compared = [e for e in plotted if e.rung == summary.rung]
+    aside = [e for e in plotted if e.rung != summary.rung]
+    axes = _Axes(Axis.of(x, compared, aside), Axis.of(y, compared, aside))
     front = {entry.index for entry in summary.front}
-    searched = [e for e in summary.entries if e.candidate.role == "search" and e.index not in front]
+    searched = [e for e in plotted if e.candidate.role == "search" and e.index not in front]
     lower = [e for e in searched if e.rung < summary.rung]
     beside = [e for e in searched if e.rung == summary.rung]
     traces = [
-        _points(
-            lower,
-            scaled,
-            "lower rungs",
-            {"color": "--lower", "size": 5, "symbol": "circle-open"},
-            errors=False,
-        ),
-        _points(beside, scaled, "not on the front", {"color": "--other", "size": 7}),
+        _points(lower, axes, "lower rungs", {"color": "--lower", "size": 5, "symbol": "circle-open"}, False),
+        _points(beside, axes, "not on the front", {"color": "--other", "size": 6}),
     ]
     for place, entry in enumerate(summary.baselines):
         symbol = _BASELINE_SYMBOLS[place % len(_BASELINE_SYMBOLS)]
         late = entry.rung != summary.rung
         label = f"{entry.label} (rung {entry.rung + 1})" if late else entry.label
         marker = {"color": "--baseline", "size": 10, "symbol": f"{symbol}-open" if late else symbol}
-        traces.append(_points([entry], scaled, escape(label), marker))
-    traces.append(_front_trace(summary, scaled))
-    layout = {
-        "xaxis": _axis(x, unit_x, [value(e, x) for e in points]),
-        "yaxis": _axis(y, unit_y, [value(e, y) for e in points]),
-    }
-    better = f"{_better(y)} and {_better(x, horizontal=True)} is better"
-    objective_names = {o.name for o in summary.objectives}
-    aside = [heading(o) for o in (y, x) if o.name not in objective_names]
-    note = f" {' and '.join(aside).capitalize()} was not an objective of this run." if aside else ""
-    caption = f"{heading(y).capitalize()} against {heading(x)}: {better}.{note}"
-    return Plot(key, caption, [t for t in traces if t["x"]], layout)
+        traces.append(_points([entry], axes, escape(label), marker))
+    traces.append(_front_trace(summary, axes, [*beside, *summary.baselines]))
+    hidden = sum(not axes.shows(entry) for entry in plotted)
+    return Plot(
+        key,
+        _front_caption(summary, x, y, hidden),
+        [trace for trace in traces if trace["x"]],
+        {"xaxis": axes.x.layout(), "yaxis": axes.y.layout()},
+    )
+
+
+def _front_caption(summary: RunSummary, x: Objective, y: Objective, hidden: int) -> str:
+    up = "lower" if y.direction == "min" else "higher"
+    across = "further left" if x.direction == "min" else "further right"
+    caption = f"{_capital(heading(y))} against {heading(x)}: {up} and {across} is better."
+    objectives = {o.name for o in summary.objectives}
+    aside = [heading(o) for o in (y, x) if o.name not in objectives]
+    if aside:
+        caption += f" Not optimised: {', '.join(aside)}."
+    if hidden:
+        caption += f" {plural(hidden, 'point')} of lower rungs beyond the edge: double-click to see all."
+    return caption
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """Two measures and the factors that their values are divided by."""
+    """The two axes of a plot."""
 
-    x: Objective
-    y: Objective
-    factor_x: float
-    factor_y: float
+    x: Axis
+    y: Axis
+
+    def has(self, entry: Entry) -> bool:
+        return self.x.has(entry) and self.y.has(entry)
+
+    def at(self, entry: Entry) -> tuple[float, float]:
+        return self.x.share(entry), self.y.share(entry)
+
+    def shows(self, entry: Entry) -> bool:
+        return all(0 <= share <= 1 for share in self.at(entry))
 
 
-def _front_trace(summary: RunSummary, axes: _Axes) -> Trace:
+def _front_trace(summary: RunSummary, axes: _Axes, others: Sequence[Entry]) -> Trace:
     """The front's points; joined by steps where these are the run's only two objectives."""
-    marker = {"color": "--front", "size": 10}
-    only = {o.name for o in summary.objectives} == {axes.x.name, axes.y.name}
-    members = [e for e in summary.front if _point(e, axes.x, axes.y)]
+    only = {o.name for o in summary.objectives} == {axes.x.measure.name, axes.y.measure.name}
+    members = [e for e in summary.front if axes.has(e)]
     if only:
-        members.sort(key=lambda e: axes.x.cost(value(e, axes.x) or 0.0))
-    trace = _points(members, axes, "front", marker)
+        members.sort(key=lambda e: axes.x.measure.cost(value(e, axes.x.measure) or 0.0))
+    trace = _points(members, axes, "front", {"color": "--front", "size": 9})
     trace["mode"] = "lines+markers+text" if only else "markers+text"
     trace["text"] = [escape(e.label) for e in members]
-    trace["textposition"] = "top right"
-    trace["textfont"] = {"color": "--front", "size": 11}
+    clear = [axes.at(e) for e in others if axes.has(e)]
+    trace["textposition"] = positions([axes.at(e) for e in members], [e.label for e in members], clear)
+    trace["textfont"] = {"color": "--front", "size": 11, "shadow": "0 0 3px var(--paper), 0 0 3px var(--paper)"}
     if only:
         trace["line"] = {"shape": "hv", "color": "--front", "width": 1, "dash": "dot"}
     return trace
 
 
 def _points(
-    entries: Iterable[Entry], axes: _Axes, label: str, marker: dict[str, Any], *, errors: bool = True
+    entries: Iterable[Entry], axes: _Axes, label: str, marker: dict[str, Any], errors: bool = True
 ) -> Trace:
-    kept = [e for e in entries if _point(e, axes.x, axes.y)]
+    kept = [e for e in entries if axes.has(e)]
     trace: Trace = {
         "type": "scatter",
         "mode": "markers",
         "name": label,
-        "x": [(value(e, axes.x) or 0.0) / axes.factor_x for e in kept],
-        "y": [(value(e, axes.y) or 0.0) / axes.factor_y for e in kept],
         "marker": marker,
         "hovertext": [_hover(e, axes) for e in kept],
         "hoverinfo": "text",
     }
-    if errors:
-        for axis, measure, factor in (("x", axes.x, axes.factor_x), ("y", axes.y, axes.factor_y)):
-            spreads = [error(e, measure) or 0.0 for e in kept]
-            if any(math.isfinite(s) and s > 0 for s in spreads):
-                trace[f"error_{axis}"] = {
-                    "type": "data",
-                    "array": [s / factor if math.isfinite(s) else 0.0 for s in spreads],
-                    "color": marker["color"],
-                    "thickness": 1,
-                    "width": 3,
-                }
+    for name, axis in (("x", axes.x), ("y", axes.y)):
+        trace[name] = [(value(e, axis.measure) or 0.0) / axis.factor for e in kept]
+        spreads = [error(e, axis.measure) or 0.0 for e in kept]
+        if errors and any(math.isfinite(spread) and spread > 0 for spread in spreads):
+            trace[f"error_{name}"] = {
+                "type": "data",
+                "array": [s / axis.factor if math.isfinite(s) else 0.0 for s in spreads],
+                "color": marker["color"],
+                "thickness": 1,
+                "width": 2,
+            }
     return trace
 
 
 def _hover(entry: Entry, axes: _Axes) -> str:
     figures = "<br>".join(
-        f"{escape(heading(m))} {amount(value(entry, m), m.unit, error(entry, m))}" for m in (axes.y, axes.x)
+        f"{escape(heading(m))} {amount(value(entry, m), m.unit, error(entry, m))}"
+        for m in (axes.y.measure, axes.x.measure)
     )
     genome = "<br>".join(escape(line) for line in textwrap.wrap(str(entry.genome), 56))
     return (
@@ -254,29 +265,10 @@ def _other_curves(entries: Sequence[Entry]) -> Trace:
     }
 
 
-def _point(entry: Entry, x: Objective, y: Objective) -> bool:
+def _figured(entry: Entry, x: Objective, y: Objective) -> bool:
     """Whether an entry has finite figures for both axes."""
     across, up = value(entry, x), value(entry, y)
     return across is not None and up is not None and math.isfinite(across) and math.isfinite(up)
-
-
-def _axis_scale(entries: Sequence[Entry], measure: Objective) -> tuple[float, str]:
-    """The factor and unit that suit most of an axis; plain numbers are left to plotly."""
-    if measure.unit not in ("bytes", "s"):
-        return 1.0, measure.unit
-    sizes = sorted(abs(value(entry, measure) or 0.0) for entry in entries)
-    factor, suffix = scale(sizes[len(sizes) // 2], measure.unit)
-    return factor, suffix.strip()
-
-
-def _axis(measure: Objective, unit: str, values: Sequence[float | None]) -> dict[str, Any]:
-    title = escape(heading(measure)) + (f" ({escape(unit)})" if unit else "")
-    axis: dict[str, Any] = {"title": {"text": title}}
-    if unit not in ("GiB", "MiB", "KiB", "B", "s", "ms", "µs") and measure.unit == "":
-        axis["tickformat"] = "~s"
-    if _spread([v for v in values if v is not None]) >= _LOGARITHMIC_FROM:
-        axis |= {"type": "log", "dtick": "D2"}
-    return axis
 
 
 def _spread(values: Sequence[float]) -> float:
@@ -285,10 +277,8 @@ def _spread(values: Sequence[float]) -> float:
     return max(finite) / min(finite) if finite and min(finite) > 0 else 1.0
 
 
-def _better(measure: Objective, *, horizontal: bool = False) -> str:
-    if horizontal:
-        return "further left" if measure.direction == "min" else "further right"
-    return "lower" if measure.direction == "min" else "higher"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _finite(data: Any) -> Any:

@@ -16,7 +16,10 @@ from .measures import error, heading, shown, units, value
 from .quantities import amount, duration, plural
 from .words import LEGEND, letters
 
-_LABEL_WIDTH = 20
+# By column heading and candidate, the marks of baselines.
+Verdicts = dict[str, dict[int, str]]
+
+_LABEL_WIDTHS = (30, 23, 12)
 
 
 def print_summary(summary: RunSummary, console: Console) -> None:
@@ -57,42 +60,37 @@ def _print_figures(summary: RunSummary, console: Console) -> None:
     measures = shown(summary.objectives)
     fair = [entry for entry in summary.baselines if entry.rung == summary.rung]
     marks = {entry.index: chr(ord("a") + place) for place, entry in enumerate(fair)}
+    labels = {entry.index: f"{marks[entry.index]} {entry.label}" for entry in fair}
+    labels |= {entry.index: entry.label for entry in summary.front}
+    verdicts = _verdicts(summary, fair, marks)
     budget = summary.settings.rungs[summary.rung]
     console.print(
         Text(f"Front at rung {summary.rung + 1} of {len(summary.settings.rungs)} ({budget})", style="bold")
     )
-    beats = _beaten_marks(summary, fair, marks)
-    for part in _parts(summary, measures, console.width):
+    entries = [*summary.front, *fair]
+    for label_width, part in _parts(entries, labels, measures, verdicts, console.width):
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("", max_width=_LABEL_WIDTH, overflow="fold")
+        table.add_column("", width=label_width, overflow="fold")
         for measure in part:
             table.add_column(heading(measure), justify="right", overflow="fold")
-        table.add_column("beats", no_wrap=True)
-        for entry in summary.front:
+        for verdict in verdicts:
+            table.add_column(verdict, no_wrap=True)
+        for entry in entries:
             cells = [_cell(entry, measure) for measure in part]
-            table.add_row(Text(entry.label, style="bold"), *cells, beats[entry.index])
-        if fair:
-            table.add_section()
-        for entry in fair:
-            cells = [_cell(entry, measure) for measure in part]
-            table.add_row(f"{marks[entry.index]} {entry.label}", *cells, "", style="cyan")
+            told = [by_entry.get(entry.index, "") for by_entry in verdicts.values()]
+            table.add_row(labels[entry.index], *cells, *told, style=_style(entry))
         console.print(table)
-    _print_notes(summary, measures, beats, console)
+    _print_notes(summary, measures, verdicts, console)
 
 
 def _print_notes(
-    summary: RunSummary, measures: Sequence[Objective], beats: dict[int, str], console: Console
+    summary: RunSummary, measures: Sequence[Objective], verdicts: Verdicts, console: Console
 ) -> None:
     notes = [f"{units(measures)}; ± is one standard error."]
-    if any(beats.values()):
-        notes.append(
-            "beats: the baselines it dominates, in the objectives, at this rung"
-            + (
-                "; ~ where a difference is less than twice its standard error."
-                if any("~" in marks for marks in beats.values())
-                else "."
-            )
-        )
+    if verdicts:
+        doubtful = any("~" in marks for by_entry in verdicts.values() for marks in by_entry.values())
+        doubt = "; ~ where a difference is less than twice its standard error" if doubtful else ""
+        notes.append(f"{' / '.join(verdicts)}: dominance in the objectives at this rung{doubt}.")
     late = [entry.label for entry in summary.baselines if entry.rung != summary.rung]
     if late:
         notes.append(f"Not measured at this rung, so not compared: {', '.join(late)}.")
@@ -101,32 +99,49 @@ def _print_notes(
     console.print()
 
 
-def _beaten_marks(summary: RunSummary, fair: Sequence[Entry], marks: dict[int, str]) -> dict[int, str]:
-    return {
-        entry.index: " ".join(
-            marks[b.baseline.index] + ("" if b.sure else "~") for b in beaten(entry, fair, summary.objectives)
+def _verdicts(summary: RunSummary, fair: Sequence[Entry], marks: dict[int, str]) -> Verdicts:
+    """Whom each member of the front dominates, and by whom it is dominated; columns with nothing left out."""
+    beats, loses = {}, {}
+    for entry in summary.front:
+        won = beaten(entry, fair, summary.objectives)
+        beats[entry.index] = " ".join(marks[b.baseline.index] + ("" if b.sure else "~") for b in won)
+        lost = [(other, beaten(other, [entry], summary.objectives)) for other in fair]
+        loses[entry.index] = " ".join(
+            marks[other.index] + ("" if found[0].sure else "~") for other, found in lost if found
         )
-        for entry in summary.front
+    columns = {"beats": beats, "loses to": loses}
+    return {name: by_entry for name, by_entry in columns.items() if any(by_entry.values())}
+
+
+def _parts(
+    entries: Sequence[Entry],
+    labels: dict[int, str],
+    measures: Sequence[Objective],
+    verdicts: Verdicts,
+    width: int,
+) -> list[tuple[int, list[Objective]]]:
+    """The measures in groups, each a table that fits the width, and how wide its labels may be."""
+    widths = {
+        m.name: 2 + max(map(len, (heading(m), *(_cell(entry, m) for entry in entries)))) for m in measures
     }
-
-
-def _parts(summary: RunSummary, measures: Sequence[Objective], width: int) -> list[list[Objective]]:
-    """The measures in groups, each a table that fits the width."""
-    labels = [len(entry.label) for entry in summary.front]
-    labels += [len(entry.label) + 2 for entry in summary.baselines]
-    beats = 2 + max(len("beats"), 3 * len(summary.baselines))
-    room = width - min(_LABEL_WIDTH, max(labels, default=0)) - 2 - beats
-    parts: list[list[Objective]] = []
+    fixed = 2 + sum(2 + max(map(len, (name, *marks.values()))) for name, marks in verdicts.items())
+    longest = max(map(len, labels.values()))
+    fitting = [w for w in _LABEL_WIDTHS if fixed + min(longest, w) + sum(widths.values()) <= width]
+    fallback = _LABEL_WIDTHS[1] if width >= 60 else _LABEL_WIDTHS[2]
+    wanted = min(longest, max(fitting, default=fallback))
+    parts: list[tuple[int, list[Objective]]] = []
     left = 0
     for measure in measures:
-        cells = [_cell(entry, measure) for entry in (*summary.front, *summary.baselines)]
-        needed = 2 + max(map(len, (heading(measure), *cells)))
-        if not parts or needed > left:
-            parts.append([])
-            left = room
-        parts[-1].append(measure)
-        left -= needed
+        if not parts or widths[measure.name] > left:
+            parts.append((wanted, []))
+            left = width - fixed - wanted
+        parts[-1][1].append(measure)
+        left -= widths[measure.name]
     return parts
+
+
+def _style(entry: Entry) -> str:
+    return "cyan" if entry.candidate.role == "baseline" else "bold"
 
 
 def _cell(entry: Entry, measure: Objective) -> str:
@@ -136,8 +151,7 @@ def _cell(entry: Entry, measure: Objective) -> str:
 def _print_genomes(summary: RunSummary, console: Console) -> None:
     console.print(Text("Layers from input to output, and genome", style="bold"))
     for entry in (*summary.front, *summary.baselines):
-        style = "bold" if entry.candidate.role == "search" else "cyan"
-        console.print(Text.assemble((f"{entry.label}  ", style), letters(entry.genome)))
+        console.print(Text.assemble((f"{entry.label}  ", _style(entry)), letters(entry.genome)))
         console.print(Text(f"  {entry.genome}", style="dim"), soft_wrap=True)
     console.print(Text(LEGEND, style="dim"))
     console.print()

@@ -25,11 +25,9 @@ _FEATURE_WORDS = {
     "nonlinearity": _NONLINEARITY,
     "channel_mixing": {1: "channels apart", 2: "dense channels", 3: "channels mixed by head"},
 }
-_CONVOLUTION = {
-    (1, 1): "no convolution",
-    (3, 1): "a convolution as long as the text",
-    (3, 2): "a short convolution",
-}
+# By token mixing and sparsity; without a convolution sparsity says nothing.
+_CONVOLUTION = {(3, 1): "a convolution over the whole past", (3, 2): "a short convolution"}
+_NO_CONVOLUTION = "no convolution"
 
 
 def letter(operator: OperatorGenes) -> str:
@@ -69,14 +67,19 @@ def _differences(operator: OperatorGenes, other: OperatorGenes) -> Iterator[str]
         mine, its = getattr(operator, field), getattr(other, field)
         if mine != its:
             yield f"{words[mine]}, not {words[its]}"
+    roles: dict[str, list[str]] = {}
     for role, ours, theirs in zip(operator.roles, operator.features, other.features, strict=True):
-        yield from (f"{role}: {difference}" for difference in _feature_differences(ours, theirs))
+        for difference in _feature_differences(ours, theirs):
+            roles.setdefault(difference, []).append(role)
+    for difference, named in roles.items():
+        yield f"{', '.join(named)}: {difference}"
 
 
 def _feature_differences(ours: FeatureGenes, theirs: FeatureGenes) -> Iterator[str]:
-    mine, its = (ours.token_mixing, ours.sparsity), (theirs.token_mixing, theirs.sparsity)
+    mine = _CONVOLUTION.get((ours.token_mixing, ours.sparsity), _NO_CONVOLUTION)
+    its = _CONVOLUTION.get((theirs.token_mixing, theirs.sparsity), _NO_CONVOLUTION)
     if mine != its:
-        yield f"{_CONVOLUTION.get(mine, 'no convolution')}, not {_CONVOLUTION.get(its, 'no convolution')}"
+        yield f"{mine}, not {its}"
     for field, words in _FEATURE_WORDS.items():
         if getattr(ours, field) != getattr(theirs, field):
             yield f"{words[getattr(ours, field)]}, not {words[getattr(theirs, field)]}"

@@ -26,9 +26,11 @@ from .settings import SearchSettings
 from .strategy import Proposal, RandomSearch, Strategy
 
 # Proposals in a row that cannot be trained, after which a space counts as exhausted.
-_PATIENCE = 2000
+_PATIENCE = 500
 _TICK = 0.5
 ALWAYS_KEPT = ("parameters", "cache", "flops")
+# Seconds that one hunt for a proposal that can be trained may take.
+_HUNT = 1.0
 # Seconds beyond the deadline that an evaluation may take to end.
 _GRACE = 15.0
 
@@ -98,7 +100,7 @@ class Coordinator:
         self.strategy = self._make_strategy()
         self._begun = time.monotonic()
         self._jobs: dict[str, tuple[int, int]] = {}
-        self._exhausted = False
+        self._fruitless = 0
         self._take_in_history()
         self.agenda = Agenda(settings, self.ledger, self.strategy, self._propose, lambda: self.seconds_left)
 
@@ -136,10 +138,11 @@ class Coordinator:
         while pool.idle:
             job = self.agenda.next()
             if job is None:
-                return False
+                return 0 < self._fruitless < _PATIENCE
             self._start(pool, *job)
         # Workers that are still starting up, or all busy: there may be work once one is free.
-        return bool(self._jobs) or self._next_worth_waiting()
+        left = self.seconds_left
+        return bool(self._jobs) or left is None or left > 0
 
     def _stop_late_ones(self, pool: WorkerPool) -> None:
         """Evaluations that were expected to end by the deadline and did not are given up."""
@@ -149,10 +152,6 @@ class Coordinator:
         for name in list(self._jobs):
             pool.cancel(name)
             self.ledger.abandon(*self._jobs.pop(name))
-
-    def _next_worth_waiting(self) -> bool:
-        left = self.seconds_left
-        return not self._exhausted and (left is None or left > 0)
 
     def _start(self, pool: WorkerPool, index: int, rung: int) -> None:
         candidate = self.ledger.candidates[index]
@@ -210,14 +209,19 @@ class Coordinator:
         """Ask the strategy until a proposal can be trained; each one, trained or not, is a row."""
         if self.settings.candidates is not None and self.ledger.trained() >= self.settings.candidates:
             return None
-        for _ in range(_PATIENCE):
+        begun = time.monotonic()
+        while self._fruitless < _PATIENCE:
             proposal = self.strategy.propose(self.ledger.next_index)
             if proposal is None:
                 return None
             row = self._add_proposal(proposal)
             if row.status == "pending":
+                self._fruitless = 0
                 return row.index
-        self._exhausted = True
+            self._fruitless += 1
+            # Results must not wait for a long hunt; but a repeatable run must not depend on the clock.
+            if self.settings.mode == "async" and time.monotonic() - begun > _HUNT:
+                return None
         if not self.ledger.costs:
             raise ConfigurationError(
                 f"{_PATIENCE} proposals in a row were duplicates, rejected or infeasible: "

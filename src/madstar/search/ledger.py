@@ -49,7 +49,7 @@ class Ledger:
             return None
         if row.architecture and row.status == "pending":
             self.architectures.add(row.architecture)
-        return Proposed(row.index, Genome.parse(row.genome), row.generation, row.status != "pending")
+        return _proposed(row, row.status == "pending")
 
     def add_evaluation(self, row: EvaluationRow) -> Measured | None:
         """Take in an evaluation; returns the event that strategies observe, None for a baseline."""
@@ -122,13 +122,7 @@ class Ledger:
         members = {c.index for c in rows}
         # What was found infeasible only by measuring it was not dropped when it was proposed.
         events: list[Event] = [
-            Proposed(
-                c.index,
-                Genome.parse(c.genome),
-                c.generation,
-                c.status != "pending" and (c.index, 0) not in self.started,
-            )
-            for c in rows
+            _proposed(c, c.status == "pending" or (c.index, 0) in self.started) for c in rows
         ]
         for row in self.evaluations:
             if row.candidate in members:
@@ -140,3 +134,8 @@ class Ledger:
     def of_or_dropped(self, role: str) -> Iterator[CandidateRow]:
         """All proposals of a role, those never trained too."""
         return (c for c in self.candidates.values() if c.role == role)
+
+
+def _proposed(row: CandidateRow, accepted: bool) -> Proposed:
+    """A dropped proposal's genome is not read: a rejected one is not valid."""
+    return Proposed(row.index, Genome.parse(row.genome) if accepted else None, row.generation)

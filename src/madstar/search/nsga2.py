@@ -51,7 +51,7 @@ class NSGA2:
     def observe(self, event: Event) -> None:
         """Take note of a proposal's fate or of a result."""
         if isinstance(event, Proposed):
-            if not event.dropped:
+            if event.genome is not None:
                 self._genomes[event.index] = event.genome
                 self._generation[event.index] = event.generation
         else:

@@ -43,14 +43,15 @@ def order_at(standings: Sequence[Standing], rung: int) -> list[Standing]:
     """Best first at one rung, which all must have reached."""
     if not standings:
         return []
+    # Equal points share their crowding by position, so the position must not depend on arrival.
+    standings = sorted(standings, key=lambda standing: standing.index)
     costs = np.array([standing.costs[rung] for standing in standings], dtype=float)
     fronts = front_ranks(costs)
     crowding = np.empty(len(standings))
     for front in np.unique(fronts):
         members = fronts == front
         crowding[members] = crowding_distance(costs[members])
-    index = np.array([standing.index for standing in standings])
-    return [standings[i] for i in np.lexsort((index, -crowding, fronts))]
+    return [standings[i] for i in np.lexsort((-crowding, fronts))]
 
 
 def front_ranks(costs: Float[np.ndarray, "points objectives"]) -> np.ndarray:

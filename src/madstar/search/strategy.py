@@ -36,12 +36,11 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Proposed:
-    """Event: a proposal was accepted for training (`dropped` False) or not, and why is in the archive."""
+    """Event: a proposal was accepted for training, or dropped; then its genome is None."""
 
     index: int
-    genome: Genome
+    genome: Genome | None
     generation: int
-    dropped: bool
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,6 +14,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .trainer import Trainer
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+# Settings of what is done with a copy of the trunk.
+_NOT_THE_TRUNKS = {"decay_fraction", "validation_windows", "evaluation_batch"}
+
+
+class _Trunk(NamedTuple):
+    """What a checkpoint holds."""
+
+    tensors: dict[str, Tensor]
+    step: int
+    smoothed: float
+    curve: list[tuple[float, float]]
 
 
 def save_trunk(trainer: Trainer, path: Path) -> None:
@@ -22,11 +37,10 @@ def save_trunk(trainer: Trainer, path: Path) -> None:
         for key, value in trainer.optimizer.state[parameter].items():
             tensors[f"optimizer.{key}.{name}"] = torch.as_tensor(value).contiguous()
     metadata = {
+        "origin": _origin(trainer),
         "step": str(trainer.step),
-        "seed": str(trainer.seed),
         "smoothed": repr(trainer._smoothed),
         "curve": json.dumps(trainer.curve),
-        "task": trainer.task.fingerprint,
     }
     write_whole(path, tensors, metadata)
 
@@ -34,33 +48,58 @@ def save_trunk(trainer: Trainer, path: Path) -> None:
 def load_trunk(trainer: Trainer, path: Path) -> bool:
     """Put a trunk's state into a fresh trainer; False where there is none that fits, and nothing is changed.
 
-    A missing, torn or foreign checkpoint is not an error: the candidate is then trained from the
-    start, to the same result.
+    A missing, torn or foreign checkpoint (another architecture, text, seed or other settings) is not
+    an error: the candidate is then trained from the start, to the same result.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            fits = metadata.get("task") == trainer.task.fingerprint
-            if not fits or metadata.get("seed") != str(trainer.seed):
-                return False
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
-        return False
+    trunk = _read_trunk(path, _origin(trainer))
     parameters = _parameters(trainer.model)
-    if {f"model.{name}" for name in parameters} != {n for n in tensors if n.startswith("model.")}:
+    if trunk is None or not _fits(trunk, parameters):
         return False
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"model.{name}"])
-            trainer.optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{key}.{name}"].clone()
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"optimizer.{key}.{name}" in tensors
+            parameter.copy_(trunk.tensors[f"model.{name}"])
+            moments = {
+                key: trunk.tensors[f"optimizer.{key}.{name}"].clone()
+                for key in _MOMENTS
+                if f"optimizer.{key}.{name}" in trunk.tensors
             }
-    trainer.step = int(metadata["step"])
-    trainer._smoothed = float(metadata["smoothed"])
-    trainer.curve = [(step, value) for step, value in json.loads(metadata["curve"])]
+            if moments:
+                trainer.optimizer.state[parameter] = moments
+    trainer.step, trainer._smoothed, trainer.curve = trunk.step, trunk.smoothed, trunk.curve
     return True
+
+
+def _origin(trainer: Trainer) -> str:
+    """A hash of all that a trunk is a function of, beside its steps."""
+    data = [
+        trainer.task.fingerprint,
+        trainer.seed,
+        repr(getattr(trainer.model, "spec", None)),
+        trainer.settings.model_dump(mode="json", exclude=_NOT_THE_TRUNKS),
+    ]
+    return hashlib.sha256(json.dumps(data).encode()).hexdigest()
+
+
+def _read_trunk(path: Path, origin: str) -> _Trunk | None:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("origin") != origin:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        curve = [(float(step), float(value)) for step, value in json.loads(metadata["curve"])]
+        return _Trunk(tensors, int(metadata["step"]), float(metadata["smoothed"]), curve)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _fits(trunk: _Trunk, parameters: dict[str, nn.Parameter]) -> bool:
+    """Whether a checkpoint has each weight in its shape, and all moments of those that have any."""
+    wanted = {f"model.{name}": parameter.shape for name, parameter in parameters.items()}
+    found = {name: value.shape for name, value in trunk.tensors.items() if name.startswith("model.")}
+    moments = [sum(f"optimizer.{key}.{name}" in trunk.tensors for key in _MOMENTS) for name in parameters]
+    trained = set(moments) <= {0, len(_MOMENTS)} and any(moments) == (trunk.step > 0)
+    return trunk.step >= 0 and found == wanted and trained
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -73,9 +112,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises OSError or SafetensorError for a file that cannot be read or does not fit.
     """
-    with safe_open(path, framework="pt") as file, torch.no_grad():
-        for name, parameter in _parameters(model).items():
-            parameter.copy_(file.get_tensor(name))
+    parameters = _parameters(model)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in parameters}
+    for name, parameter in parameters.items():
+        if tensors[name].shape != parameter.shape:
+            there, here = tuple(tensors[name].shape), tuple(parameter.shape)
+            raise SafetensorError(f"{path}: {name} is of shape {there}, but {here} in this model")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
 
 
 def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from ..errors import MadstarError
+from ..errors import ConfigurationError, MadstarError
 from ..tasks import TextTask
 from .budget import Budget
 from .settings import TrainingSettings
@@ -63,14 +63,15 @@ class Trainer:
     def train_to(self, budget: Budget, progress: Callable[[int, int], None] | None = None) -> Trained:
         """Train to the end of a budget: the trunk to where decay begins, then a decaying copy.
 
-        Raises DivergedError. `progress` is told the steps done and the steps of this budget.
+        Raises DivergedError, and ConfigurationError for a budget whose decay would begin before where
+        the trunk is. `progress` is told the steps done and the steps of this budget.
         """
         started = time.monotonic()
         total = budget.steps(self.settings.tokens_per_step)
         if total is None:
             total = self._trunk_by_clock(budget.amount, started, progress)
         else:
-            self._advance(total - self._decay_steps(total), self.settings.learning_rate, total, progress)
+            self._advance(self._trunk_steps(budget, total), self.settings.learning_rate, total, progress)
         decayed = self._decayed_copy(total, progress)
         return Trained(
             model=decayed.model,
@@ -79,6 +80,16 @@ class Trainer:
             curve=tuple(decayed.curve),
             seconds=time.monotonic() - started,
         )
+
+    def _trunk_steps(self, budget: Budget, total: int) -> int:
+        """Where the budget's decay begins; the trunk cannot go back to it."""
+        end = total - self._decay_steps(total)
+        if end < self.step:
+            raise ConfigurationError(
+                f"budget {budget} ends its constant part at step {end}, but the trunk is at step "
+                f"{self.step}: give rising budgets"
+            )
+        return end
 
     def _decay_steps(self, total: int) -> int:
         return max(1, round(self.settings.decay_fraction * total))
@@ -143,8 +154,8 @@ class Trainer:
             raise DivergedError(
                 f"diverged at step {self.step + 1}: loss {smoothed:.3g}, guessing has {guessing:.3g}"
             )
-        # Dense at first and sparser later, so that a curve of any length has about fifty points.
-        if self.step % max(1, self.step // 16) == 0:
+        # Every step at first, then eight points per doubling: about fifty for a curve of any length.
+        if self.step % (1 << max(0, (self.step // 8).bit_length() - 1)) == 0:
             bits = smoothed / (math.log(2) * self.task.bytes_per_token)
             self.curve.append((float(self.step + 1), bits))
 

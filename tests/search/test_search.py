@@ -1,0 +1,327 @@
+"""Searches with real workers, training real (tiny) models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+import madstar
+from madstar.archive import Archive
+from madstar.errors import ArchiveError, ConfigurationError, ObjectiveError
+from madstar.liv import cost
+from madstar.search import Run, make_settings, resume
+from madstar.search.run import ARCHIVE_NAME
+from madstar.search.summary import RunSummary
+from madstar.tasks import TextTask
+from madstar.training import evaluate
+
+TIMED = {"timings", "started_at", "finished_at", "id", "proposed_at", "run_id"}
+
+
+def facts(summary: RunSummary) -> list[dict]:
+    """Everything of a run's rows but clocks and database ids."""
+    return [
+        {key: value for key, value in vars(row).items() if key not in TIMED}
+        for row in (*summary.candidates, *summary.evaluations)
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny: dict, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return madstar.search(
+        **{**tiny, "workers": 2},
+        objectives=["quality", "cache@64", "parameters"],
+        constraints=("params<=20000",),
+        candidates=8,
+        home=tmp_path_factory.mktemp("home"),
+        name="finished",
+    )
+
+
+def test_a_finished_run_has_what_was_asked_for(finished: Run) -> None:
+    summary = finished.summary()
+    assert summary.run.status == "finished"
+    searched = [c for c in summary.candidates if c.role == "search" and c.status == "pending"]
+    assert len(searched) == 8
+    assert summary.rung == 1
+    assert summary.front
+    assert {e.candidate.name for e in summary.baselines} == {
+        "Transformer++",
+        "Transformer++ GQA",
+        "recurrence-attention hybrid",
+        "convolution-attention hybrid",
+    }
+    assert all(e.rung == 1 and e.evaluation.steps == 4 for e in (*summary.front, *summary.baselines))
+    assert all(c.values["parameters"] <= 20000 for c in searched)
+    assert not summary.failed
+    assert len({c.architecture for c in searched}) == 8
+
+
+def test_the_front_is_not_dominated_and_hypervolume_never_falls(finished: Run) -> None:
+    summary = finished.summary()
+    names = [o.name for o in summary.objectives]
+    points = {e.index: [e.values[n] for n in names] for e in summary.entries if e.rung == summary.rung}
+    for entry in summary.front:
+        mine = points[entry.index]
+        for index, other in points.items():
+            if summary.candidates[index].role == "search":
+                better = all(b <= a for a, b in zip(mine, other, strict=True)) and mine != other
+                assert not better
+    volumes = [volume for _, volume in summary.hypervolumes]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] > 0
+
+
+def test_the_weights_kept_are_those_that_were_scored(finished: Run) -> None:
+    task = TextTask.open(finished.task_directory)
+    for member in (*finished.front, *finished.baselines):
+        model = member.build()
+        kept = member.values
+        assert evaluate(model, task, "valid", batch=16, limit=8).bits_per_byte == pytest.approx(
+            kept["bits_per_byte"], abs=1e-5
+        )
+        assert evaluate(model, task, "test", batch=16, limit=8).bits_per_byte == pytest.approx(
+            kept["test_bits_per_byte"], abs=1e-5
+        )
+        assert kept["parameters"] == sum(p.numel() for p in model.parameters())
+        assert kept["cache@64"] == cost(model.spec, 64).cache_bytes
+        fresh = member.build(trained=False)
+        assert not torch.equal(fresh.embedding.weight, model.embedding.weight)
+
+
+def test_the_document_has_the_promised_keys(finished: Run) -> None:
+    document = finished.summary().to_dict()
+    assert {
+        "run",
+        "evaluations",
+        "failed",
+        "front",
+        "baselines",
+        "hypervolume",
+        "offspring_validity",
+    } <= document.keys()
+    assert {"valid", "repaired", "rejected"} <= document["offspring_validity"].keys()
+
+
+def test_entries_are_found_by_number_name_and_genome(finished: Run) -> None:
+    best = finished.entry()
+    assert finished.entry(str(best.entry.index)).genome == best.genome
+    assert finished.entry(str(best.genome)).entry.index == best.entry.index
+    assert finished.entry("Transformer++").entry.candidate.role == "baseline"
+    with pytest.raises(ArchiveError, match="nobody"):
+        finished.entry("nobody")
+
+
+def test_generational_runs_repeat_bit_for_bit_and_resume_exactly(tiny: dict, tmp_path: Path) -> None:
+    chosen = {**tiny, "mode": "generational", "generations": 3, "seed": 5, "minutes": None}
+    whole = madstar.search(**chosen, home=tmp_path / "whole", name="run").summary()
+    assert max(c.generation for c in whole.candidates) == 2
+    assert any(row.rung == 1 for row in whole.evaluations)
+
+    # The same run, its coordinator killed twice without warning.
+    home = tmp_path / "killed"
+    script = textwrap.dedent(
+        """
+        import json, sys
+        import madstar
+        from madstar.archive import Archive
+        home, kill_after, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+        class Killer:
+            seen = 0
+            def began(self, *rest): pass
+            def tick(self, snapshot): pass
+            def evaluated(self, candidate, evaluation):
+                self.seen += 1
+                if self.seen == kill_after:
+                    import os, signal
+                    os.kill(os.getpid(), signal.SIGKILL)
+        if settings:
+            madstar.search(**settings, home=home, name="run", watcher=Killer())
+        else:
+            madstar.resume("run", home=home, watcher=Killer())
+        """
+    )
+    for kill_after, settings in ((3, chosen), (4, None)):
+        ended = subprocess.run(
+            [sys.executable, "-c", script, str(home), str(kill_after), json.dumps(settings)],
+            check=False,
+            capture_output=True,
+        )
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+    resumed = resume("run", home=home).summary()
+    assert resumed.run.status == "finished"
+    assert facts(resumed) == facts(whole)
+
+
+OBJECTIVES = '''
+import os, time
+
+def crashes(subject):
+    """Kills its process for one class of candidate."""
+    if subject.genome.livs[0].operator.token_mixing == 3:
+        os.abort()
+    if subject.genome.livs[0].operator.token_mixing == 2:
+        return "no number"
+    return 1.0
+
+def hangs(subject):
+    """Never returns for candidates that begin with attention, and eats memory for those with convolutions."""
+    if subject.genome.livs[0].operator.token_mixing == 2:
+        time.sleep(3600)
+    hoard = []
+    while subject.genome.livs[0].operator.token_mixing == 3:
+        hoard.append(bytearray(50_000_000))
+    return 2.0
+
+def measured(subject):
+    return float(subject.genome.livs[0].operator.token_mixing)
+
+measured.kind = "measured"
+'''
+
+
+def test_bad_candidates_fail_alone_and_the_run_goes_on(tiny: dict, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OBJECTIVES)
+    run = madstar.search(
+        **{**tiny, "workers": 2, "classes": (1, 5, 7, 9), "groups": 1, "levels": ("backbone",)},
+        objectives=["quality", f"{path}:crashes", f"{path}:hangs"],
+        candidates=12,
+        strategy="random",
+        baselines=False,
+        time_limit=8.0,
+        memory_limit=800_000_000,
+        home=tmp_path / "home",
+    )
+    summary = run.summary()
+    assert summary.run.status == "finished"
+    by_mixing: dict[int, set[str]] = {}
+    for row in summary.evaluations:
+        candidate = summary.candidates[row.candidate]
+        mixing = madstar.Genome.parse(candidate.genome).livs[0].operator.token_mixing
+        by_mixing.setdefault(mixing, set()).add(row.status)
+    assert by_mixing.pop(3) == {"crash"}
+    assert by_mixing.pop(2) == {"error"}
+    assert set().union(*by_mixing.values()) == {"ok"}
+    assert summary.failures["crash"] >= 1
+    assert any("return a number" in (row.error or "") for row in summary.evaluations)
+    assert summary.front
+
+
+def test_a_hanging_and_a_greedy_candidate_are_stopped(tiny: dict, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OBJECTIVES)
+    run = madstar.search(
+        **{**tiny, "workers": 2, "classes": (1, 7, 9), "groups": 1, "levels": ("backbone",)},
+        objectives=["quality", f"{path}:hangs"],
+        candidates=8,
+        strategy="random",
+        baselines=False,
+        time_limit=5.0,
+        memory_limit=600_000_000,
+        home=tmp_path / "home",
+        seed=1,
+    )
+    statuses = {row.status for row in run.summary().evaluations}
+    assert statuses == {"ok", "timeout", "memory"}
+
+
+def test_a_measured_constraint_is_checked_before_training(tiny: dict, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OBJECTIVES)
+    run = madstar.search(
+        **tiny,
+        constraints=(f"{path}:measured<=1",),
+        candidates=5,
+        baselines=False,
+        home=tmp_path / "home",
+    )
+    summary = run.summary()
+    for row in summary.evaluations:
+        genome = madstar.Genome.parse(summary.candidates[row.candidate].genome)
+        kept = genome.livs[0].operator.token_mixing == 1
+        assert row.status == ("ok" if kept else "infeasible")
+        assert (row.steps > 0) == kept
+    assert "infeasible" in {row.status for row in summary.evaluations}
+
+
+def test_a_space_with_one_architecture_ends_by_itself(tiny: dict, tmp_path: Path) -> None:
+    small = {**tiny, "classes": (9,), "levels": ("backbone",), "sharing": 0.0, "min_depth": 1, "max_depth": 1}
+    run = madstar.search(
+        **small, mutation=0.0, candidates=50, baselines=False, home=tmp_path, strategy="random"
+    )
+    summary = run.summary()
+    assert [c.status for c in summary.candidates].count("pending") == 1
+    assert {c.status for c in summary.candidates} == {"pending", "duplicate"}
+
+
+def test_impossible_constraints_say_how_many_were_feasible(tiny: dict, tmp_path: Path) -> None:
+    with pytest.raises(ObjectiveError, match=r"0 of 200 sampled genomes.*ran from"):
+        madstar.search(**tiny, constraints=("params<=10",), candidates=1, home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_changed_data_cannot_be_resumed(tiny: dict, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.txt"
+    copy.write_text(Path(tiny["data"]).read_text())
+    chosen = {**tiny, "data": str(copy), "baselines": False}
+    madstar.search(**chosen, candidates=1, home=tmp_path / "home", name="run")
+    copy.write_text(copy.read_text() + "More text at the end, which moves the split. " * 400)
+    with pytest.raises(ArchiveError, match="changed"):
+        resume("run", home=tmp_path / "home")
+
+
+def test_rejected_offspring_are_kept_as_rows(tiny: dict, tmp_path: Path) -> None:
+    chosen = {**tiny, "invalid": "reject", "sharing": 0.5, "groups": 2, "min_depth": 4, "max_depth": 4}
+    summary = madstar.search(**chosen, candidates=5, baselines=False, home=tmp_path).summary()
+    rejected = [c for c in summary.candidates if c.status == "rejected"]
+    assert rejected
+    assert all(c.repaired_genes and c.validity == "rejected" for c in rejected)
+    assert summary.validity.rejected == len(rejected)
+
+
+def test_settings_refuse_before_anything_is_written(tiny: dict, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        madstar.search(**tiny, minutes=0, home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_workers_die_with_a_killed_coordinator(tiny: dict, tmp_path: Path) -> None:
+    settings = make_settings(**{**tiny, "rungs": ("5000",), "minutes": 5.0})
+    script = (
+        "import sys, json; from madstar.search import begin, make_settings; "
+        "begin(make_settings(**json.loads(sys.argv[1])), home=sys.argv[2])"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, settings.model_dump_json(), str(tmp_path / "home")]
+    )
+    try:
+        process, workers = psutil.Process(child.pid), []
+        while not workers or not _training(tmp_path / "home"):
+            time.sleep(0.2)
+            workers = process.children(recursive=True)
+            assert child.poll() is None
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        gone, alive = psutil.wait_procs(workers, timeout=10)
+        assert not alive
+        assert gone
+    finally:
+        child.kill()
+
+
+def _training(home: Path) -> bool:
+    if not (home / ARCHIVE_NAME).exists():
+        return False
+    with Archive.open(home / ARCHIVE_NAME) as archive:
+        return bool(archive.runs()) and bool(archive.candidates(1))
