@@ -1,4 +1,4 @@
-"""What one default run of 8 minutes finds against the four baselines, over seeds, and how well it used the time.
+"""What one default run of 8 minutes finds against the four baselines, and how well it used the time.
 
     python -m benchmarks.default_run [--seeds 3] [--minutes 8] [--home DIR]
 
@@ -128,9 +128,8 @@ def print_run(run: dict[str, Any]) -> None:
     """One run as Markdown."""
     use = ", ".join(f"{key} {value:.3g}" for key, value in run["use"].items())
     print(f"\nseed {run['seed']}: {use}; failed {run['failed']}; validity {run['validity']}")
-    print(
-        "| architecture | test bits per byte | parameters | cache@4096 | minus Transformer++ |\n|---|---|---|---|---|"
-    )
+    print("| architecture | test bits per byte | parameters | cache@4096 | minus Transformer++ |")
+    print("|---|---|---|---|---|")
     for row in run["entries"]:
         gain, error = row["minus"].get("Transformer++", (math.nan, math.nan))
         print(

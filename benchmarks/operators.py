@@ -52,9 +52,8 @@ def main() -> None:
     print(f"matrix-product peak {peak:.1f} GFLOP/s (one thread, float32, 1024 x 1024)")
     rows = []
     for width in WIDTHS:
-        print(
-            f"\n| class | width {width}: ms a layer and step (min - max) | GFLOP/s | share of peak |\n|---|---|---|---|"
-        )
+        print(f"\nwidth {width}\n\n| class | ms a layer and step (min - max) | GFLOP/s | share of peak |")
+        print("|---|---|---|---|")
         for number, name in CLASS_NAMES.items():
             rounds, flops = measure(number, width)
             middle = statistics.median(rounds)

@@ -60,7 +60,7 @@ def test_layers_come_from_a_parent_at_the_same_place_with_two_cuts() -> None:
         seen["".join(runs(found))] += 1
         seen["from", found.index("b")] += 1
         seen["to", 8 - found[::-1].index("b")] += 1
-    assert set(key for key in seen if isinstance(key, str)) == {"aba", "ab", "ba", "b"}
+    assert {key for key in seen if isinstance(key, str)} == {"aba", "ab", "ba", "b"}
     # Every place is cut.
     assert {start for name, start in (k for k in seen if isinstance(k, tuple)) if name == "from"} == set(
         range(8)

@@ -34,10 +34,10 @@ def runs(as_json: AsJson = False, home: Home = Path("runs")) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "created", "status", "minutes", "data", "objectives"):
         # A name must be whole, for it is there to be copied.
-        table.add_column(heading, no_wrap=heading in ("run", "created"), overflow="fold")
+        table.add_column(heading, no_wrap=heading in ("run", "created"))
     for row in listed:
         objectives = ", ".join(row["objectives"] or ())
         created = row["created"][:16].replace("T", " ")

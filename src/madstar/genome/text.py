@@ -164,7 +164,8 @@ def _definitions(parts: list[str]) -> dict[str, dict[int, str]]:
         kind, digits = name[:1], name[1:]
         if kind not in found or not _is_number(digits) or not code:
             raise GenomeError(
-                f"{_shown('/' + part)} is no definition: write /o18=... for an operator or /f10=... for a featurizer"
+                f"{_shown('/' + part)} is no definition: "
+                "write /o18=... for an operator or /f10=... for a featurizer"
             )
         if int(digits) < first[kind]:
             raise GenomeError(

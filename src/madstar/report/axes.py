@@ -33,7 +33,7 @@ class Axis:
 
     @classmethod
     def of(cls, measure: Objective, compared: Sequence[Entry], aside: Sequence[Entry]) -> Axis:
-        """An axis that shows all entries `compared`, and those `aside` where that does not squeeze the others."""
+        """An axis that shows all entries `compared`, and those `aside` if that squeezes the others little."""
         main, rest = _finite(measure, compared), _finite(measure, aside)
         main, rest = main or rest, rest if main else []
         factor, suffix = 1.0, measure.unit

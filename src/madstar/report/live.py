@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -15,8 +15,8 @@ from ..objectives import Objective
 from ..search import Running, SearchSettings, Snapshot
 from ..tasks import TextTask
 from .measures import heading, look_up, shown
-from .quantities import amount, duration, one_line, plural
-from .tally import Figures, Tally, label_of
+from .quantities import amount, duration, plural
+from .tally import Figures, Tally, failure, label_of
 
 _MOST_ROWS = 12
 # Lines that are not rows of the front: bar, counts, last failure, heading, and a margin.
@@ -82,16 +82,15 @@ class _Picture:
 
     def __init__(self, run: str, settings: SearchSettings, resumed: bool) -> None:
         self.run, self.settings, self.resumed = run, settings, resumed
-        self.objectives = settings.parsed_objectives
-        self.tally = Tally(self.objectives)
+        objectives = settings.parsed_objectives
+        self.tally, self.measures = Tally(objectives), shown(objectives)
         self.snapshot: Snapshot | None = None
         self.last_failure = ""
 
     def add(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
         self.tally.add(candidate, evaluation)
         if evaluation.status != "ok":
-            told = one_line(evaluation.error) or "no message"
-            self.last_failure = f"{label_of(candidate)} {evaluation.status}: {told}"
+            self.last_failure = f"{label_of(candidate)} {failure(evaluation)}"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.snapshot is None:
@@ -134,7 +133,10 @@ class _Picture:
         for job in running:
             steps = f"step {job.step:>4}/{job.steps}" if job.steps else "preparing"
             rung = f"rung {job.rung + 1}/{len(self.settings.rungs)}"
-            cells: list[RenderableType] = [_cut(Text(label_of(job.candidate), style="cyan")), rung]
+            cells: list[RenderableType] = [
+                _cut(Text(label_of(job.candidate), style="cyan")),
+                Text(rung, no_wrap=True),
+            ]
             if width >= 60:
                 done = job.step / job.steps if job.steps else 0.0
                 cells.append(ProgressBar(total=1.0, completed=done, width=max(8, min(24, width - 56))))
@@ -145,30 +147,26 @@ class _Picture:
         rung, front, baselines = self.tally.rung, self.tally.front, self.tally.baselines
         if rung is None:
             return Text("no candidate evaluated yet", style="dim")
-        kept = baselines[: max(0, rows - 1)]
-        here = front[: max(1, rows - len(kept))]
+        here = front[: max(rows - len(baselines), (rows + 1) // 2)]
+        kept = baselines[: rows - len(here)]
         title = f"Front of {len(front)} at rung {rung + 1} ({self.settings.rungs[rung]})"
         if len(here) < len(front):
             title += f", the first {len(here)}"
         if self.resumed:
             title += ", since the run was resumed"
-        columns = self._columns(width)
-        table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+        # Room for a label, and for as many columns of "2.413 ± 0.012" as fit; the objectives come first.
+        columns = self.measures[: max(1, (width - 30) // 16)]
+        table = Table(box=None, padding=(0, 2, 0, 0))
         table.add_column("", no_wrap=True, overflow="ellipsis", max_width=28)
         for objective in columns:
             table.add_column(heading(objective), justify="right", no_wrap=True, overflow="ellipsis")
         for style, group in (("", here), ("dim", kept)):
             for figures in group:
                 table.add_row(figures.label, *_cells(figures, columns), style=style)
-        return table
-
-    def _columns(self, width: int) -> list[Objective]:
-        """The objectives first, then parameters and cache, as many as there is room for."""
-        room = (width - 30) // 16 if width >= 60 else (width - 16) // 16
-        return list(shown(self.objectives))[: max(1, room + 1 if width >= 76 else room)]
+        return Group(_cut(Text(title, style="bold")), table)
 
 
-def _cells(figures: Figures, columns: list[Objective]) -> list[str]:
+def _cells(figures: Figures, columns: Sequence[Objective]) -> list[str]:
     return [amount(look_up(o.name, figures.values), o.unit, look_up(o.name, figures.errors)) for o in columns]
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TextIO
 
 from ..archive import CandidateRow, EvaluationRow, RunRow
+from ..objectives import Objective
 from ..search import SearchSettings, Snapshot
 from ..tasks import TextTask
 from .measures import heading, look_up
-from .quantities import amount, duration, one_line, plural
-from .tally import label_of
+from .quantities import amount, duration, plural
+from .tally import failure, label_of
 
 PROGRESS_SECONDS = 30.0
 
@@ -24,49 +25,47 @@ class PlainWatcher:
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
-        self._settings: SearchSettings | None = None
+        self._rungs, self._objectives = 0, tuple[Objective, ...]()
         self._begun, self._told, self._broken = clock(), 0.0, False
 
     def began(self, run: RunRow, settings: SearchSettings, task: TextTask, resumed: bool) -> None:
         """Note when the run began, and how it is set."""
-        self._settings = settings
         self._begun, self._told = self._clock() - run.seconds, run.seconds
+        self._rungs, self._objectives = len(settings.rungs), settings.parsed_objectives
 
     def evaluated(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
         """Write one line: elapsed, candidate, rung, steps, status, objectives or error."""
-        try:
-            self._say(self._line(candidate, evaluation))
-        except Exception:  # A search must not end because it could not be told of.
-            self._broken = True
+        self._say(lambda: self._line(candidate, evaluation))
 
     def tick(self, snapshot: Snapshot) -> None:
         """Write a line on progress, if the last was long enough ago."""
         if snapshot.seconds - self._told < PROGRESS_SECONDS:
             return
         self._told = snapshot.seconds
-        left = "" if snapshot.seconds_left is None else f", {duration(snapshot.seconds_left)} left"
-        failed = sum(snapshot.failures.values())
-        told = f", {failed} failed" if failed else ""
-        self._say(
-            f"{self._stamp(snapshot.seconds)} {snapshot.fraction:.0%} of the budget{left}, "
-            f"{plural(snapshot.evaluations, 'evaluation')}{told}"
-        )
+        self._say(lambda: self._progress(snapshot))
 
     def close(self) -> None:
         """Nothing is held; a live watcher has something to let go of."""
 
+    def _progress(self, snapshot: Snapshot) -> str:
+        left = "" if snapshot.seconds_left is None else f", {duration(snapshot.seconds_left)} left"
+        failed = sum(snapshot.failures.values())
+        told = f", {failed} failed" if failed else ""
+        return (
+            f"{self._stamp(snapshot.seconds)} {snapshot.fraction:.0%} of the budget{left}, "
+            f"{plural(snapshot.evaluations, 'evaluation')}{told}"
+        )
+
     def _line(self, candidate: CandidateRow, evaluation: EvaluationRow) -> str:
-        settings = self._settings
-        rungs = f"/{len(settings.rungs)}" if settings else ""
         parts = [
             f"{self._stamp(self._clock() - self._begun)} {label_of(candidate)}",
-            f"rung {evaluation.rung + 1}{rungs}",
+            f"rung {evaluation.rung + 1}/{self._rungs}",
             f"{evaluation.steps} steps",
-            evaluation.status,
         ]
         if evaluation.status != "ok":
-            return "  ".join([*parts, one_line(evaluation.error)]).rstrip()
-        for objective in settings.parsed_objectives if settings else ():
+            return "  ".join([*parts, failure(evaluation)])
+        parts.append(evaluation.status)
+        for objective in self._objectives:
             value = look_up(objective.name, evaluation.values, candidate.values)
             error = look_up(objective.name, evaluation.errors)
             parts.append(f"{heading(objective)} {amount(value, objective.unit, error)}")
@@ -76,12 +75,12 @@ class PlainWatcher:
     def _stamp(seconds: float) -> str:
         return f"[{duration(seconds):>7}]"
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: Callable[[], str]) -> None:
         if self._broken:
             return
         try:
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+            self._stream.write(line().encode(encoding, "replace").decode(encoding) + "\n")
             self._stream.flush()
-        except (OSError, ValueError, LookupError):
+        except Exception:  # A search must not end because it could not be told of.
             self._broken = True

@@ -190,7 +190,11 @@ def _front_trace(summary: RunSummary, axes: _Axes, others: Sequence[Entry]) -> T
     trace["text"] = [escape(e.label) for e in members]
     clear = [axes.at(e) for e in others if axes.has(e)]
     trace["textposition"] = positions([axes.at(e) for e in members], [e.label for e in members], clear)
-    trace["textfont"] = {"color": "--front", "size": 11, "shadow": "0 0 3px var(--paper), 0 0 3px var(--paper)"}
+    trace["textfont"] = {
+        "color": "--front",
+        "size": 11,
+        "shadow": "0 0 3px var(--paper), 0 0 3px var(--paper)",
+    }
     if only:
         trace["line"] = {"shape": "hv", "color": "--front", "width": 1, "dash": "dot"}
     return trace

@@ -11,6 +11,7 @@ import numpy as np
 from ..archive import CandidateRow, EvaluationRow
 from ..objectives import Objective
 from ..search.ranking import nondominated
+from .quantities import one_line
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Tally:
     objectives: Sequence[Objective]
     _candidates: dict[int, CandidateRow] = field(default_factory=dict)
     _rungs: dict[int, dict[int, EvaluationRow]] = field(default_factory=dict)
+    _front: tuple[Figures, ...] | None = None
 
     def add(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
         """Take in an evaluation."""
         if evaluation.status == "ok":
             self._candidates[candidate.index] = candidate
             self._rungs.setdefault(evaluation.rung, {})[candidate.index] = evaluation
+            self._front = None
 
     @property
     def rung(self) -> int | None:
@@ -45,6 +48,11 @@ class Tally:
     @property
     def front(self) -> tuple[Figures, ...]:
         """The candidates at `rung` that none there dominates, best in the first objective first."""
+        if self._front is None:
+            self._front = self._find_front()
+        return self._front
+
+    def _find_front(self) -> tuple[Figures, ...]:
         rung = self.rung
         if rung is None:
             return ()
@@ -74,3 +82,11 @@ class Tally:
 def label_of(candidate: CandidateRow) -> str:
     """A baseline's name, or the candidate's number."""
     return candidate.name or f"#{candidate.index}"
+
+
+def failure(evaluation: EvaluationRow) -> str:
+    """How an evaluation failed, in one line that begins with its status."""
+    told = one_line(evaluation.error)
+    if told.startswith(evaluation.status):
+        return told
+    return f"{evaluation.status}: {told}" if told else evaluation.status

@@ -5,7 +5,8 @@ from types import ModuleType
 from typing import Any
 
 from .coordinator import Running, Snapshot, Watcher
-from .run import DEFAULT_HOME, Run, SearchInterrupted, begin, make_settings, resume, search
+from .run import DEFAULT_HOME, Run
+from .session import SearchInterrupted, begin, make_settings, resume, search
 from .settings import SearchSettings
 from .summary import Entry, RunSummary, summarise
 

@@ -128,6 +128,13 @@ class Coordinator:
         """Seconds of search so far, earlier sessions included."""
         return self.run_row.seconds + time.monotonic() - self._begun
 
+    def book_time(self, status: str | None = None) -> None:
+        """Write the seconds spent to the run's row, often, so that a killed run has used its budget too."""
+        self.run_row = self.archive.update_run(
+            self.run_row.id, status=status, add_seconds=self.seconds - self.run_row.seconds
+        )
+        self._begun = time.monotonic()
+
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the deadline, None without one."""
@@ -201,6 +208,7 @@ class Coordinator:
             self.strategy.observe(event)
         if row.status == "infeasible":
             self.archive.set_candidate_status(self.run_row.id, index, "infeasible", row.error)
+        self.book_time()
         return row
 
     # Proposals -------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from .budget import Budget
 from .checkpoint import load_trunk, load_weights, save_trunk, save_weights
 from .evaluation import Quality, evaluate, window_losses
 from .settings import TrainingSettings
-from .trainer import DivergedError, Trained, Trainer
+from .trainer import DivergedError, Trained, Trainer, make_optimizer
 
 __all__ = [
     "Budget",
@@ -16,6 +16,7 @@ __all__ = [
     "evaluate",
     "load_trunk",
     "load_weights",
+    "make_optimizer",
     "save_trunk",
     "save_weights",
     "window_losses",

@@ -1,0 +1,213 @@
+"""What starts a search and what takes it up again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
+from ..errors import ArchiveError, ConfigurationError, MadstarError, ObjectiveError, OutputError
+from ..genome import sample
+from ..genome.variation import settle
+from ..objectives import STATIC, Subject, reference
+from ..tasks import TextTask, prepare_text
+from .coordinator import Coordinator, Snapshot, Watcher
+from .run import ARCHIVE_NAME, DEFAULT_HOME, Run, data_key
+from .settings import SearchSettings
+from .strategy import proposal_rng
+
+_SAMPLED = 200
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """Ctrl-C: what was finished is kept. `run` can be resumed by its name."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def began(self, run: RunRow, settings: SearchSettings, task: TextTask, resumed: bool) -> None:
+        """Say nothing."""
+
+    def evaluated(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
+        """Say nothing."""
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Say nothing."""
+
+
+def search(
+    data: str | Path = "python-reference",
+    objectives: Sequence[str | Callable[[Subject], Any]] = ("quality", "cache"),
+    minutes: float | None = None,
+    *,
+    home: str | Path = DEFAULT_HOME,
+    name: str | None = None,
+    watcher: Watcher | None = None,
+    **settings: Any,
+) -> Run:
+    """Evolve architectures on a text, and return the run.
+
+    `objectives` are names or functions of a `Subject`; `settings` are those of `SearchSettings`.
+    Without `minutes`, `candidates` or `generations` it runs 8 minutes. Raises the errors of
+    `madstar.errors` for what cannot be, before anything is written, and `SearchInterrupted` on Ctrl-C.
+    """
+    named = tuple(o if isinstance(o, str) else reference(o) for o in objectives)
+    if minutes is None and not {"candidates", "generations"} & set(settings):
+        minutes = 8.0
+    chosen = make_settings(data=str(data), objectives=named, minutes=minutes, **settings)
+    return begin(chosen, home=home, name=name, watcher=watcher)
+
+
+def make_settings(**values: Any) -> SearchSettings:
+    """Settings from plain values; a wrong one is a ConfigurationError of one line."""
+    try:
+        return SearchSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "settings"
+        raise ConfigurationError(f"{where}: {first['msg']} (given: {first['input']!r})") from None
+
+
+def begin(
+    settings: SearchSettings,
+    *,
+    home: str | Path = DEFAULT_HOME,
+    name: str | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Begin a search with given settings, and run it to its end."""
+    torch.set_num_threads(1)
+    check_feasible(settings)
+    home = Path(home)
+    _make_directory(home)
+    task = _prepare(settings, home)
+    with Archive.open(home / ARCHIVE_NAME) as archive:
+        row = archive.create_run(
+            name,
+            {
+                "settings": settings.model_dump(mode="json"),
+                "task": {
+                    "fingerprint": task.fingerprint,
+                    "description": task.description,
+                    "vocabulary_size": task.vocabulary_size,
+                },
+            },
+        )
+        return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=False)
+
+
+def resume(
+    name: str = "latest",
+    *,
+    home: str | Path = DEFAULT_HOME,
+    minutes: float | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Go on with a run where it stopped; `minutes` gives it a new total.
+
+    Raises ArchiveError for an unknown run, or one whose data have changed since.
+    """
+    torch.set_num_threads(1)
+    home = Path(home)
+    with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
+        row = archive.run(name)
+        settings = SearchSettings(**row.config["settings"])
+        if minutes is not None:
+            settings = make_settings(**{**settings.model_dump(), "minutes": minutes})
+            row = archive.update_run(
+                row.id, config={**row.config, "settings": settings.model_dump(mode="json")}
+            )
+        task = _prepare(settings, home)
+        if task.fingerprint != row.config["task"]["fingerprint"]:
+            raise ArchiveError(
+                f"the data of run {row.name} have changed since it began ({settings.data}): "
+                "restore them, or begin a new run"
+            )
+        row = archive.update_run(row.id, status="running")
+        return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=True)
+
+
+def check_feasible(settings: SearchSettings) -> None:
+    """Raise ObjectiveError if none of many random genomes keeps the constraints that need no measuring."""
+    constraints = [c for c in settings.parsed_constraints if c.objective.kind == STATIC]
+    if not constraints:
+        return
+    space = settings.space(256)
+    ranges = {c.objective.name: [float("inf"), float("-inf")] for c in constraints}
+    for index in range(_SAMPLED):
+        rng = proposal_rng(settings.seed, index)
+        genome = settle(sample(space, rng), "random", space, rng).genome
+        subject = Subject(genome, space.sizes, settings.training.length)
+        values = {c.objective.name: c.objective.measure(subject).value for c in constraints}
+        if all(c.holds(values[c.objective.name]) for c in constraints):
+            return
+        for key, value in values.items():
+            ranges[key] = [min(ranges[key][0], value), max(ranges[key][1], value)]
+    seen = "; ".join(f"{key} ran from {low:,.6g} to {high:,.6g}" for key, (low, high) in ranges.items())
+    raise ObjectiveError(
+        f"impossible constraints: 0 of {_SAMPLED} sampled genomes kept "
+        f"{', '.join(c.text for c in constraints)} ({seen}): relax them, or change depth or width"
+    )
+
+
+def _carry_on(
+    archive: Archive,
+    row: RunRow,
+    settings: SearchSettings,
+    task: TextTask,
+    home: Path,
+    watcher: Watcher,
+    *,
+    resumed: bool,
+) -> Run:
+    run = Run(home, row)
+    _make_directory(run.checkpoints)
+    coordinator = Coordinator(settings, archive, row, task, run.checkpoints, import_paths=[os.getcwd()])
+    watcher.began(row, settings, task, resumed)
+    try:
+        coordinator.run(watcher)
+    except KeyboardInterrupt:
+        coordinator.book_time("interrupted")
+        raise SearchInterrupted(row.name) from None
+    except BaseException:
+        # The first error is the one to tell, also where the disk is full and this cannot be written.
+        with contextlib.suppress(MadstarError):
+            coordinator.book_time("failed")
+        raise
+    coordinator.book_time("finished")
+    return run
+
+
+def _prepare(settings: SearchSettings, home: Path) -> TextTask:
+    return prepare_text(
+        settings.data,
+        directory=home / "data" / data_key(settings),
+        tokenizer=settings.tokenizer,
+        length=settings.training.length,
+        seed=settings.seed,
+        field=settings.field,
+    )
+
+
+def _make_directory(path: Path) -> None:
+    """Make a directory that can be written to; raise OutputError where it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe-{os.getpid()}"
+        probe.write_bytes(b"madstar")
+        probe.unlink()
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise OutputError(f"{path} cannot be written to ({reason}): choose another directory") from None
