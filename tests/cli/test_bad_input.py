@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from madstar.errors import GenomeError
+
 from .commands import TINY, as_process, invoke, refusal, words_in
 
 
@@ -76,24 +78,21 @@ SETTINGS = {
     "--memory-limit nan": ["memory limit nan", "number of GB"],
     "--time-limit 0": ["time_limit", "greater than 0", "0"],
     "--name latest": ["run name 'latest'", "add a letter"],
-    "--name ../outside": ["run name '../outside'"],
-    "--name a/b": ["run name 'a/b'"],
+    "--name ../outside": ["run name '../outside'", "without slashes"],
+    "--name a/b": ["run name 'a/b'", "without slashes"],
+    "--name .hidden": ["run name '.hidden'", "without a dot"],
+    "--name data": ["run name 'data'"],
 }
 
 
 @pytest.mark.parametrize("arguments", SETTINGS)
 def test_settings(arguments: str, text: Path) -> None:
-    assert words_in(refused_search(text, *arguments.split(" ")), SETTINGS[arguments])
+    assert words_in(refused_search(text, *arguments.split()), SETTINGS[arguments])
 
 
 def test_an_unknown_objective_from_a_shell(text: Path) -> None:
     message = refused_search(text, "--objective", "perplexty", run=as_process)
     assert words_in(message, ["unknown objective 'perplexty'", "did you mean perplexity?"])
-
-
-def test_impossible_constraints_from_a_shell(text: Path) -> None:
-    message = refused_search(text, "--constraint", "cache@4096<=-1kB", run=as_process)
-    assert words_in(message, ["impossible constraints", "0 of 200 sampled genomes", "cache@4096 ran from"])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ DATA: dict[str, tuple[bytes | None, list[str]]] = {
     "binary.txt": (bytes(range(256)) * 99, ["binary.txt", "binary data", "give UTF-8 text"]),
     "latin.txt": ("é".encode("latin-1") * 999, ["latin.txt", "not UTF-8", "convert it to UTF-8"]),
     "short.txt": (b"Too short. " * 9, ["short.txt", "too short", "needs 1,320", "give more text"]),
-    "dull.txt": (b"The same again. " * 4000, ["dull.txt", "repeats itself", "more varied text"]),
+    "dull.txt": (b"The same again. " * 4000, ["dull.txt", "give more text that repeats itself less"]),
     "foreign.txt.gz": (b"not packed" * 99, ["foreign.txt.gz", "corrupt gzip", "make the file again"]),
     "cut.txt.gz": (gzip.compress(bytes(range(99)) * 99)[:99], ["cut.txt.gz", "corrupt gzip"]),
     "bad.parquet": (b"PAR1 and then nothing", ["bad.parquet", "corrupt parquet", "make the file again"]),
@@ -160,11 +159,6 @@ def test_data(name: str) -> None:
 def test_an_empty_folder() -> None:
     Path("folder").mkdir()
     assert words_in(refused_search(Path("folder")), ["folder", "no readable files", "accepted are .txt"])
-
-
-def test_data_that_are_not_there_from_a_shell() -> None:
-    message = refused_search(Path("no") / "such.txt", run=as_process)
-    assert words_in(message, ["such.txt", "no such file or folder"])
 
 
 @pytest.mark.parametrize(
@@ -201,8 +195,7 @@ def test_objectives_of_ones_own(source: str | None, name: str, words: list[str],
     assert words_in(refused_search(text, "--objective", name), [f"objective '{name}'", *words])
 
 
-def test_debug_shows_the_traceback() -> None:
-    result = as_process("--debug", "show", "21911")
-    assert result.status not in (0, 2)
-    assert "Traceback" in result.stderr
-    assert "GenomeError" in result.stderr
+def test_debug_lets_the_traceback_through() -> None:
+    with pytest.raises(GenomeError, match="LIV 1"):
+        invoke("--debug", "show", "21911")
+    refusal(invoke("show", "21911"))

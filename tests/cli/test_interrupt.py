@@ -20,9 +20,9 @@ from madstar.archive import Archive, EvaluationRow
 from .commands import ENVIRONMENT, TINY, Result, as_process, invoke, strict_json, words_in
 from .test_search import BASELINES
 
-CANDIDATES = 8
+CANDIDATES = 6
 # Small rungs, but enough of them that the search is under way when the signal comes.
-LONGER = ("--minutes", "5", "--candidates", str(CANDIDATES), "--rungs", "20,60", "--workers", "2")
+LONGER = ("--minutes", "5", "--candidates", str(CANDIDATES), "--rungs", "10,30")
 
 
 def start(arguments: Sequence[object], directory: Path) -> "subprocess.Popen[str]":
@@ -84,7 +84,7 @@ def test_an_interrupt_ends_it_and_says_how_to_go_on(interrupted: Interrupted) ->
 
 
 def test_an_interrupt_leaves_no_process_behind(interrupted: Interrupted) -> None:
-    assert len(interrupted.workers) >= 2
+    assert interrupted.workers
     _, alive = psutil.wait_procs(interrupted.workers, timeout=10)
     assert alive == []
 

@@ -23,7 +23,7 @@ ALONE = (
 
 
 def test_report_prints_the_front_beside_the_baselines(finished: FinishedRun) -> None:
-    result = as_process("report", "--home", finished.home)
+    result = invoke("report", "--home", finished.home)
     assert (result.status, result.stderr) == (0, "")
     front = [f"#{entry['index']}" for entry in finished.document["front"]]
     assert words_in(result.stdout, [finished.name, "Hypervolume", "quality", *front, *BASELINES])
@@ -84,7 +84,7 @@ def test_genes_names_every_gene() -> None:
 
 
 def test_the_handbook_of_genes_is_up_to_date() -> None:
-    printed = as_process("genes", "--markdown")
+    printed = invoke("genes", "--markdown")
     assert printed.stdout == gene_table() == (ROOT / "docs" / "genes.md").read_text()
     assert all(f" {gene.name} | {gene.range} | {gene.meaning}" in printed.stdout for gene in GENES)
 
@@ -107,7 +107,7 @@ def test_show_describes_a_genome() -> None:
 @pytest.fixture(scope="module")
 def exported(finished: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("exported") / "model"
-    result = as_process("export", "latest", "--out", directory, "--home", finished.home)
+    result = invoke("export", "latest", "--out", directory, "--home", finished.home)
     assert (result.status, result.stderr) == (0, "")
     best = finished.document["front"][0]
     assert words_in(result.stdout, [f"#{best['index']}", best["genome"], str(directory / "modeling.py")])

@@ -68,7 +68,7 @@ BAD = {
     "21211/f10=111213": "gene 'repeat' is 3, but its range is 1, 2, 4, 8",
     # Featurizers of another kind of operator.
     "18.1.1.1.1/o18=52123": "featurizer class 5 has 4 feature groups, but token mixing 2 needs 3: q, k, v",
-    "18.1.1.1.1/o18=11141": "featurizer class 1 has 3 feature groups, but token mixing 1 needs 2: gate, value",
+    "18.1.1.1.1/o18=11141": "class 1 has 3 feature groups, but token mixing 1 needs 2: gate, value",
     "18.1.1.1.1/o18=10.2.1.2.3/f10=111211": "featurizer class 10 has 1 feature groups",
     # Genes that do not go together.
     "18.1.1.1.1/o18=73121": f"LIV 1: gene 'nonlinearity' is 2, {TOGETHER} 1, 3, 4",

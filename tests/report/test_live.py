@@ -60,7 +60,7 @@ def test_live_shows_how_the_run_stands(book: Book) -> None:
     assert "20 evaluations of 9 candidates; 3 failed (1 diverged, 2 timeout)" in text
     assert "Last failure: #10 timeout: stopped after 600 s <script>" in text
     assert re.search(r"Transformer\+\+ +rung 2/3 +[━╸╺]+ +step +13/20", text)
-    assert re.search(r"Transformer\+\+ GQA +rung 1/3 +preparing", text)
+    assert re.search(r"Transformer\+\+ GQA +rung 1/3 +━+ +preparing", text)
     assert "Front of 3 at rung 3 (40 steps)" in text
     assert re.search(r"#4 +2\.000 ± 0\.020 +2 MiB +54\.32k", text)
     assert re.search(r"recurrence-attention hybrid +3\.000 ± 0\.020 +1 MiB", text)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from madstar.report.quantities import amount, duration, one_line, plural
+from madstar.report.quantities import amount, duration, left, one_line, plural
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,10 @@ def test_duration() -> None:
     assert [duration(s) for s in (0, 8.4, 485, 3723, -1, math.inf)] == [
         "0:00", "0:08", "8:05", "1:02:03", "0:00", "0:00",
     ]  # fmt: skip
+
+
+def test_left() -> None:
+    assert [left(s) for s in (None, 141.0, 0.0)] == ["", ", 2:21 left", ", finishing"]
 
 
 def test_one_line_has_no_control_characters() -> None:

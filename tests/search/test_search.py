@@ -171,7 +171,7 @@ def crashes(subject):
     if subject.genome.livs[0].operator.token_mixing == 3:
         os.abort()
     if subject.genome.livs[0].operator.token_mixing == 2:
-        return "no number"
+        return "no number" if subject.genome.livs[1].operator.token_mixing == 2 else float("nan")
     return 1.0
 
 def hangs(subject):
@@ -214,7 +214,7 @@ def test_bad_candidates_fail_alone_and_the_run_goes_on(tiny: dict, tmp_path: Pat
     assert by_mixing.pop(2) == {"error"}
     assert set().union(*by_mixing.values()) == {"ok"}
     assert summary.failures["crash"] >= 1
-    assert any("return a number" in (row.error or "") for row in summary.evaluations)
+    assert any("return a" in (row.error or "") for row in summary.evaluations)
     assert summary.front
 
 

@@ -71,6 +71,31 @@ def test_rates_at_every_step_of_two_rungs(
     assert len(rates) == 24
 
 
+def test_a_rung_is_plain_training_by_the_schedule(make: Callable[..., Trainer], task: TextTask) -> None:
+    """The same twenty steps in one loop: moments and all go over from the trunk to the copy."""
+    model = make().model
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
+        betas=SETTINGS.betas,
+        weight_decay=SETTINGS.weight_decay,
+        fused=True,
+    )
+    for step, (_, rate) in enumerate(expected(0, 20, 1)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        tokens = task.train_batch(step, SETTINGS.batch, 0)
+        loss = nn.functional.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), SETTINGS.clip)
+        optimizer.step()
+    found = weights(make().train_to(Budget(20)).model)
+    for name, value in weights(model).items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
 def test_warm_up_and_decay_may_overlap(make: Callable[..., Trainer], rates: list[tuple[int, float]]) -> None:
     make().train_to(Budget(4))
     assert [number for number, _ in rates] == [0, 0, 0, 1]

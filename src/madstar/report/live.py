@@ -15,7 +15,7 @@ from ..objectives import Objective
 from ..search import Running, SearchSettings, Snapshot
 from ..tasks import TextTask
 from .measures import heading, look_up, shown
-from .quantities import amount, duration, plural
+from .quantities import amount, duration, left, plural
 from .tally import Figures, Tally, failure, label_of
 
 _MOST_ROWS = 12
@@ -106,8 +106,7 @@ class _Picture:
         yield Group(*parts)
 
     def _budget(self, snapshot: Snapshot, width: int) -> RenderableType:
-        left = "" if snapshot.seconds_left is None else f", {duration(snapshot.seconds_left)} left"
-        told = f"{snapshot.fraction:4.0%}  {duration(snapshot.seconds)}{left}"
+        told = f"{snapshot.fraction:4.0%}  {duration(snapshot.seconds)}{left(snapshot.seconds_left)}"
         grid = Table.grid(padding=(0, 1))
         cells: list[RenderableType] = [Text(self.run, style="bold", no_wrap=True)]
         bar = width - len(self.run) - len(told) - 3

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..objectives import Objective, find_objective
-from ..search import Entry
+from ..objectives import TRAINED, Objective, find_objective
+from ..search import Entry, RunSummary
 
+TEST = Objective(
+    name="test_bits_per_byte",
+    direction="min",
+    unit="bits per byte",
+    kind=TRAINED,
+    meaning="bits per byte on the test split, which no selection has seen",
+    measure=lambda subject: subject.metrics["test_bits_per_byte"],
+)
 QUALITY, ALWAYS = "quality", ("quality", "parameters", "cache")
 _TRAINING_QUALITY = "bits_per_byte"
 
@@ -18,6 +26,15 @@ def shown(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
         other = find_objective(name)
         named.setdefault(other.name, other)
     return tuple(named.values())
+
+
+def reported(summary: RunSummary) -> tuple[Objective, ...]:
+    """What tables show: `shown`, and beside quality its figure on the test split where there is one."""
+    measures = list(shown(summary.objectives))
+    if any(TEST.name in entry.values for entry in (*summary.front, *summary.baselines)):
+        place = next(i for i, measure in enumerate(measures) if measure.name == QUALITY)
+        measures.insert(place + 1, TEST)
+    return tuple(measures)
 
 
 def look_up(name: str, *figures: Mapping[str, float]) -> float | None:
@@ -40,6 +57,8 @@ def error(entry: Entry, objective: Objective) -> float | None:
 
 def heading(objective: Objective) -> str:
     """A short heading: a user's own objective without the folders its file lies in."""
+    if objective.name == TEST.name:
+        return "test"
     return objective.name.replace("\\", "/").rpartition("/")[2]
 
 

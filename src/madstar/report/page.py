@@ -19,7 +19,7 @@ from ..search import Entry, RunSummary
 from .advice import no_front
 from .architecture import draw
 from .comparison import beaten
-from .measures import error, heading, look_up, shown, units, value
+from .measures import error, heading, look_up, reported, units, value
 from .quantities import amount, duration, plural
 from .words import LEGEND, letters
 
@@ -97,7 +97,7 @@ class Share:
 
 def page(summary: RunSummary) -> dict[str, Any]:
     """Everything the template names."""
-    measures = shown(summary.objectives)
+    measures = reported(summary)
     fair = [entry for entry in summary.baselines if entry.rung == summary.rung]
     return {
         "run": summary.run,

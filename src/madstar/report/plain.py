@@ -11,7 +11,7 @@ from ..objectives import Objective
 from ..search import SearchSettings, Snapshot
 from ..tasks import TextTask
 from .measures import heading, look_up
-from .quantities import amount, duration, plural
+from .quantities import amount, duration, left, plural
 from .tally import failure, label_of
 
 PROGRESS_SECONDS = 30.0
@@ -48,12 +48,11 @@ class PlainWatcher:
         """Nothing is held; a live watcher has something to let go of."""
 
     def _progress(self, snapshot: Snapshot) -> str:
-        left = "" if snapshot.seconds_left is None else f", {duration(snapshot.seconds_left)} left"
         failed = sum(snapshot.failures.values())
         told = f", {failed} failed" if failed else ""
         return (
-            f"{self._stamp(snapshot.seconds)} {snapshot.fraction:.0%} of the budget{left}, "
-            f"{plural(snapshot.evaluations, 'evaluation')}{told}"
+            f"{self._stamp(snapshot.seconds)} {snapshot.fraction:.0%} of the budget"
+            f"{left(snapshot.seconds_left)}, {plural(snapshot.evaluations, 'evaluation')}{told}"
         )
 
     def _line(self, candidate: CandidateRow, evaluation: EvaluationRow) -> str:

@@ -48,6 +48,13 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
+def left(seconds: float | None) -> str:
+    """ "How long it goes on, for the end of a line: ", 2:21 left"; nothing where that is unknown."""
+    if seconds is None:
+        return ""
+    return f", {duration(seconds)} left" if seconds > 0 else ", finishing"
+
+
 def one_line(text: str | None) -> str:
     """A message on one line, without control characters that would move a terminal's cursor."""
     words = "".join(c if c.isprintable() else " " for c in text or "").split()

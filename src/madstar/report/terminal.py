@@ -12,7 +12,7 @@ from ..objectives import Objective
 from ..search import Entry, RunSummary
 from .advice import no_front
 from .comparison import beaten
-from .measures import error, heading, shown, units, value
+from .measures import error, heading, reported, units, value
 from .quantities import amount, duration, plural
 from .words import LEGEND, letters
 
@@ -57,7 +57,7 @@ def _print_head(summary: RunSummary, console: Console) -> None:
 
 
 def _print_figures(summary: RunSummary, console: Console) -> None:
-    measures = shown(summary.objectives)
+    measures = reported(summary)
     fair = [entry for entry in summary.baselines if entry.rung == summary.rung]
     marks = {entry.index: chr(ord("a") + place) for place, entry in enumerate(fair)}
     labels = {entry.index: f"{marks[entry.index]} {entry.label}" for entry in fair}

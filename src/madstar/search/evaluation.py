@@ -6,6 +6,7 @@ rung. If it is missing the candidate trains from the start, to the same result.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,11 @@ class Evaluator:
             return {"status": "diverged", "error": str(error), **_no_training(measuring)}
         result["timings"]["measure"] += measuring
         values = {**measured, **self._score(subject)}
+        for name, measurement in values.items():
+            # One nan would take part in no comparison and so survive all of them.
+            if not math.isfinite(measurement.value):
+                wrong = f"objective {name} is {measurement.value}: return a finite number"
+                return {"status": "error", "error": wrong, **_no_training(time.monotonic() - started)}
         result["values"] |= {name: measurement.value for name, measurement in values.items()}
         result["errors"] |= {name: m.error for name, m in values.items() if m.error}
         return result

@@ -94,8 +94,8 @@ class Ledger:
         return sum(1 for index, rung in self.started if rung == 0 and self.candidates[index].role == SEARCH)
 
     def failures(self) -> Counter[str]:
-        """Failed evaluations by status."""
-        return Counter(row.status for row in self.evaluations if row.status != "ok")
+        """Failed evaluations by status; infeasible ones were not trained, and have not failed."""
+        return Counter(row.status for row in self.evaluations if row.status not in ("ok", "infeasible"))
 
     def steps_between(self, lower: int, upper: int) -> int | None:
         """Training steps from one rung (-1: from the start) to a higher one; None where a clock decides."""
