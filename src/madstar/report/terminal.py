@@ -19,7 +19,7 @@ from .words import LEGEND, letters
 # By column heading and candidate, the marks of baselines.
 Verdicts = dict[str, dict[int, str]]
 
-_LABEL_WIDTHS = (30, 23, 12)
+_LABEL_WIDTHS = (30, 23, 15)
 
 
 def print_summary(summary: RunSummary, console: Console) -> None:

@@ -15,7 +15,7 @@ from ..liv import Backbone
 from ..objectives import find_objective
 from ..training import load_weights
 from .coordinator import ALWAYS_KEPT
-from .evaluation import weights_path
+from .evaluation import TEST, weights_path
 from .settings import SearchSettings
 from .summary import Entry, RunSummary, summarise
 
@@ -116,7 +116,7 @@ class Run:
 
     def figures(self, chosen: FrontEntry) -> dict[str, dict[str, Any]]:
         """A candidate's figures with their errors and units, as an exported model's README says them."""
-        units = {"bits_per_byte": "bits per byte", "perplexity": "per token"}
+        units = {"bits_per_byte": "bits per byte", TEST: "bits per byte", "perplexity": "per token"}
         units |= {
             o.name: o.unit for o in (*self.settings.parsed_objectives, *map(find_objective, ALWAYS_KEPT))
         }
