@@ -62,8 +62,12 @@ class TextTask:
     @property
     def bytes_per_token(self) -> float:
         """Bytes of text that a validation token stands for; divides bits per token into bits per byte."""
-        valid = self.manifest.splits["valid"]
-        return valid.bytes / valid.tokens
+        return self.bytes_per_token_of("valid")
+
+    def bytes_per_token_of(self, split: str) -> float:
+        """Bytes of text that a token of a split stands for."""
+        counts = self.manifest.splits[split]
+        return counts.bytes / counts.tokens
 
     def train_batch(self, step: int, batch: int, seed: int) -> Int[Tensor, "batch length+1"]:
         """Return `batch` windows that start anywhere in the training split, uniformly.

@@ -26,6 +26,7 @@ class _Trunk(NamedTuple):
     tensors: dict[str, Tensor]
     step: int
     smoothed: float
+    seconds: float
     curve: list[tuple[float, float]]
 
 
@@ -40,6 +41,7 @@ def save_trunk(trainer: Trainer, path: Path) -> None:
         "origin": _origin(trainer),
         "step": str(trainer.step),
         "smoothed": repr(trainer._smoothed),
+        "seconds": repr(trainer.seconds),
         "curve": json.dumps(trainer.curve),
     }
     write_whole(path, tensors, metadata)
@@ -65,7 +67,8 @@ def load_trunk(trainer: Trainer, path: Path) -> bool:
             }
             if moments:
                 trainer.optimizer.state[parameter] = moments
-    trainer.step, trainer._smoothed, trainer.curve = trunk.step, trunk.smoothed, trunk.curve
+    trainer.step, trainer.seconds = trunk.step, trunk.seconds
+    trainer._smoothed, trainer.curve = trunk.smoothed, trunk.curve
     return True
 
 
@@ -88,7 +91,8 @@ def _read_trunk(path: Path, origin: str) -> _Trunk | None:
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         curve = [(float(step), float(value)) for step, value in json.loads(metadata["curve"])]
-        return _Trunk(tensors, int(metadata["step"]), float(metadata["smoothed"]), curve)
+        smoothed, seconds = float(metadata["smoothed"]), float(metadata["seconds"])
+        return _Trunk(tensors, int(metadata["step"]), smoothed, seconds, curve)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

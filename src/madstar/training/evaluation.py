@@ -35,7 +35,8 @@ def evaluate(
     per_window = window_losses(model, task, split, batch=batch, limit=limit)
     mean = per_window.mean().item()
     error = per_window.std().item() / math.sqrt(len(per_window)) if len(per_window) > 1 else math.nan
-    to_bits = 1 / (math.log(2) * task.bytes_per_token)
+    ratio = task.bytes_per_token if split == "valid" else task.bytes_per_token_of(split)
+    to_bits = 1 / (math.log(2) * ratio)
     return Quality(
         bits_per_byte=mean * to_bits,
         standard_error=error * to_bits,

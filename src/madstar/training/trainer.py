@@ -57,6 +57,8 @@ class Trainer:
         self.model, self.task, self.settings, self.seed = model.train(), task, settings, seed
         self.optimizer = make_optimizer(model, settings)
         self.step = 0
+        # Seconds the trunk has trained in all, for budgets that a clock measures.
+        self.seconds = 0.0
         self.curve: list[tuple[float, float]] = []
         self._smoothed = math.nan
 
@@ -69,7 +71,7 @@ class Trainer:
         started = time.monotonic()
         total = budget.steps(self.settings.tokens_per_step)
         if total is None:
-            total = self._trunk_by_clock(budget.amount, started, progress)
+            total = self._trunk_by_clock(budget.amount, progress)
         else:
             self._advance(self._trunk_steps(budget, total), self.settings.learning_rate, total, progress)
         decayed = self._decayed_copy(total, progress)
@@ -94,18 +96,20 @@ class Trainer:
     def _decay_steps(self, total: int) -> int:
         return max(1, round(self.settings.decay_fraction * total))
 
-    def _trunk_by_clock(
-        self, seconds: float, started: float, progress: Callable[[int, int], None] | None
-    ) -> int:
-        """Trunk steps until only the decay's share of the time is left; returns the steps in all."""
-        fraction, first = self.settings.decay_fraction, self.step
-        while self.step == first or time.monotonic() - started < (1 - fraction) * seconds:
+    def _trunk_by_clock(self, seconds: float, progress: Callable[[int, int], None] | None) -> int:
+        """Trunk steps until only the decay's share of the time is left; returns the steps in all.
+
+        What the trunk trained for lower rungs counts: a budget is all the time of a candidate's trunk
+        and its last decay.
+        """
+        fraction = self.settings.decay_fraction
+        while self.step == 0 or self.seconds < (1 - fraction) * seconds:
+            begun = time.monotonic()
             self._advance(self.step + 1, self.settings.learning_rate, 0, None)
+            self.seconds += time.monotonic() - begun
             if progress is not None:
-                pace = (time.monotonic() - started) / (self.step - first)
-                progress(self.step, first + round(seconds / pace))
-        pace = (time.monotonic() - started) / (self.step - first)
-        return self.step + max(1, round(fraction * seconds / pace))
+                progress(self.step, round(self.step * seconds / self.seconds))
+        return self.step + max(1, round(fraction * seconds * self.step / self.seconds))
 
     def _decayed_copy(self, total: int, progress: Callable[[int, int], None] | None) -> Trainer:
         trunk_steps = self.step
