@@ -309,3 +309,21 @@ def test_settings() -> None:
     for wrong in ({"batch": 0}, {"length": 4}, {"learning_rate": 0}, {"decay_fraction": 1.0}, {"rate": 1}):
         with pytest.raises(ValidationError):
             TrainingSettings(**wrong)
+
+
+def test_seconds_of_lower_rungs_count(make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that moves one second a step, 10 s and then 20 s make the steps that 20 s alone make."""
+    clock = SimpleNamespace(now=0.0)
+
+    def monotonic() -> float:
+        clock.now += 0.5  # read before and after each step of the trunk
+        return clock.now
+
+    monkeypatch.setattr(trainer.time, "monotonic", monotonic)
+    in_rungs, alone = make(), make()
+    in_rungs.train_to(Budget(10, "seconds"))
+    first = in_rungs.step
+    climbed = in_rungs.train_to(Budget(20, "seconds"))
+    straight = alone.train_to(Budget(20, "seconds"))
+    assert first < in_rungs.step == alone.step
+    assert climbed.steps == straight.steps
