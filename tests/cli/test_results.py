@@ -95,13 +95,13 @@ def test_show_describes_a_genome() -> None:
     assert document["genome"] == genome
     assert [layer["class"] for layer in document["layers"]] == ["SA-2", "SA-3", "SA-2", "SA-3"]
     assert document["layers"][2]["weights shared in pool"] == document["layers"][0]["weights shared in pool"]
-    assert document["layers"][3]["features from layer"] == 1
+    assert document["layers"][3]["features from layer"] == 2
     # In bfloat16: keys and values of three layers, in the second a quarter as wide; and what short
     # convolutions over q, k and v of two layers remember, two tokens each.
     kept = 2 * (128 * 2 * (64 + 16 + 64) + 2 * 3 * 2 * 64)
     assert document["cache@128"] == kept
     table = invoke("show", genome, "--length", 128)
-    assert words_in(table.stdout, [genome, "k, v from layer 1", f"{document['parameters']:,}", f"{kept:,}"])
+    assert words_in(table.stdout, [genome, "k, v from layer 2", f"{document['parameters']:,}", f"{kept:,}"])
 
 
 @pytest.fixture(scope="module")

@@ -32,10 +32,10 @@ def show(
     total = cost(spec, length)
     layers = [
         {
-            "layer": index,
+            "layer": index + 1,
             "class": class_name(liv.operator),
             "weights shared in pool": layer.featurizer_pool,
-            "features from layer": layer.features_from,
+            "features from layer": None if layer.features_from is None else layer.features_from + 1,
             "features shared": list(layer.shared),
         }
         for index, (liv, layer) in enumerate(zip(parsed.livs, spec.layers, strict=True))

@@ -3,7 +3,7 @@
 `21211-31112` is two LIVs of five genes. Where a gene has two digits its LIV is written with dots:
 `17.1.2.1.1`. Operators that are not in the table of classes get numbers from 18 on in order of
 appearance, and follow after a slash, their featurizers likewise from 10 on:
-`18.1.1.1.1-91111/o18=d10.2.1.2.3/f10=111211+111212+111212`, where d marks a differential operator.
+`18.1.1.1.1-91111/o18=d10.2.2.2.3/f10=321211+111212+111212`, where d marks a differential operator.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What is measured of an architecture, and the bounds it must keep."""
 
 from .builtin import BUILTIN
-from .constraint import Constraint, parse_constraint
+from .constraint import Constraint, absolute_constraint, parse_constraint
 from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
-from .registry import find_objective, reference
+from .registry import absolute, find_objective, reference
 
 __all__ = [
     "BUILTIN",
@@ -14,6 +14,8 @@ __all__ = [
     "Measurement",
     "Objective",
     "Subject",
+    "absolute",
+    "absolute_constraint",
     "find_objective",
     "parse_constraint",
     "reference",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import ObjectiveError
 from .objective import TRAINED, Objective
-from .registry import find_objective
+from .registry import absolute, find_objective
 
 _PATTERN = re.compile(
     r"\s*(?P<name>.+?)\s*(?P<sign><=|>=)\s*(?P<amount>[0-9.eE+-]+)\s*(?P<unit>[A-Za-z]*)\s*"
@@ -40,6 +40,14 @@ class Constraint:
     def broken_by(self, value: float) -> str:
         """One line that says how a value breaks the bound."""
         return f"{self.objective.name} is {value:,.6g}, but must be {self.sign} {self.limit:,.6g}"
+
+
+def absolute_constraint(text: str) -> str:
+    """A constraint whose objective is named by its file's whole path; the same text for all others."""
+    match = _PATTERN.fullmatch(text)
+    if match is None or ":" not in match["name"]:
+        return text
+    return text.replace(match["name"], absolute(match["name"]), 1)
 
 
 def parse_constraint(text: str) -> Constraint:

@@ -13,7 +13,7 @@ def peak_memory(subject: Subject, length: int) -> Measurement:
     """Most bytes held at once while a prompt of `length` tokens is read, weights and decoding state included.
 
     Batch 1, float32. Counted from the allocator's own events, so other processes, Python and
-    libraries are not in it; on CUDA it is the allocator's peak.
+    libraries are not in it.
     """
     backbone = subject.build().eval()
     weights = sum(p.numel() * p.element_size() for p in backbone.parameters())

@@ -65,7 +65,16 @@ def from_function(function: Callable[[Subject], Any], name: str) -> Objective:
         raise ObjectiveError(f"objective '{name}': kind is '{kind}', but must be one of {', '.join(KINDS)}")
 
     def measure(subject: Subject) -> Measurement:
-        value = function(subject)
+        try:
+            value = function(subject)
+        except (ObjectiveError, MemoryError):
+            raise
+        except Exception as error:
+            if "allocate memory" in str(error):
+                raise  # the worker tells what ran out of memory from what is wrong
+            raise ObjectiveError(
+                f"objective '{name}' failed with {type(error).__name__}: {_one_line(str(error))}"
+            ) from error
         if isinstance(value, Measurement):
             return value
         try:
@@ -92,6 +101,14 @@ def reference(function: Callable[[Subject], Any]) -> str:
             "define it with def at the top of a file"
         )
     return f"{Path(path).resolve()}:{name}"
+
+
+def absolute(name: str) -> str:
+    """An objective's name with its file's whole path, so that it is found from any folder later."""
+    where, colon, attribute = name.rpartition(":")
+    if colon and where.endswith(".py") and Path(where).is_file():
+        return f"{Path(where).resolve()}:{attribute}"
+    return name
 
 
 def _own(name: str) -> Objective:

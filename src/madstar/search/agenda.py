@@ -36,6 +36,7 @@ class Agenda:
         self.settings, self.ledger, self.strategy = settings, ledger, strategy
         self.propose, self.seconds_left = propose, seconds_left
         self.top = len(ledger.budgets) - 1
+        self._promoted: list[Evaluation] = []
 
     def next(self) -> Evaluation | None:
         """The next evaluation, or None if there is none now. Baselines and candidates take turns."""
@@ -82,19 +83,31 @@ class Agenda:
         if left is not None and left <= 0:
             return None
         while True:
+            if self._promoted:
+                return self._promoted.pop(0)
             proposed = self.propose()
             if proposed is not None:
                 return proposed, 0
             if any(self.ledger.candidates[i].role == SEARCH for i, _ in self.ledger.running):
                 return None
             generation = self.strategy.generation
-            for rung in range(self.top):
-                for chosen in self._promotable(rung):
-                    if self.ledger.candidates[chosen].generation == generation:
-                        return chosen, rung + 1
-            if self._generations_done(generation):
-                return None
-            self.strategy.close_generation()
+            self._promoted = self._promotions_of(generation)
+            if not self._promoted:
+                if self._generations_done(generation):
+                    return None
+                self.strategy.close_generation()
+
+    def _promotions_of(self, generation: int) -> list[Evaluation]:
+        """A generation's promotions from the lowest rung that has any, decided at once, run side by side."""
+        for rung in range(self.top):
+            chosen = [
+                (index, rung + 1)
+                for index in self._promotable(rung)
+                if self.ledger.candidates[index].generation == generation
+            ]
+            if chosen:
+                return chosen
+        return []
 
     def _generations_done(self, generation: int) -> bool:
         if self.settings.generations is not None and generation + 1 >= self.settings.generations:

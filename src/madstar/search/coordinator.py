@@ -6,6 +6,7 @@ loses only evaluations that were under way. Resuming reads the rows and replays 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ObjectiveError
 from ..genome import baselines, compile_genome
 from ..objectives import STATIC, Subject, find_objective
 from ..tasks import TextTask
@@ -110,6 +111,8 @@ class Coordinator:
         """Search until the budget is spent. On KeyboardInterrupt workers are stopped and it is raised on."""
         self._begun = time.monotonic()
         self._add_baselines()
+        if self.seconds_left is not None and self.seconds_left <= 0:
+            return
         with WorkerPool(
             TARGET, self.settings.workers, setup=self._setup(), import_paths=self.import_paths
         ) as pool:
@@ -268,8 +271,14 @@ class Coordinator:
     def _static(self, genome: Any) -> tuple[dict[str, float], str | None]:
         """Static figures, and how they break a constraint, if they do."""
         subject = Subject(genome, self.space.sizes, self.settings.training.length)
-        values = {o.name: o.measure(subject).value for o in self._static_objectives}
-        broken = None
+        try:
+            values = {o.name: o.measure(subject).value for o in self._static_objectives}
+        except ObjectiveError as error:
+            return {}, str(error)
+        endless = [name for name, value in values.items() if not math.isfinite(value)]
+        broken = (
+            f"objective {endless[0]} is {values[endless[0]]}: return a finite number" if endless else None
+        )
         for constraint in self.constraints:
             if constraint.objective.kind == STATIC:
                 name = constraint.objective.name

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
 from ..errors import ArchiveError, ConfigurationError, MadstarError, ObjectiveError, OutputError
-from ..genome import sample
+from ..genome import OPERATORS, Genome, LIVGenes, sample
 from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
@@ -140,25 +140,38 @@ def resume(
 
 
 def check_feasible(settings: SearchSettings) -> None:
-    """Raise ObjectiveError if none of many random genomes keeps the constraints that need no measuring."""
+    """Raise ObjectiveError if none of many random genomes keeps the constraints that need no measuring.
+
+    The error says what the sampled genomes had, and which classes, stacked alone, keep the constraints.
+    """
     constraints = [c for c in settings.parsed_constraints if c.objective.kind == STATIC]
     if not constraints:
         return
     space = settings.space(256)
-    ranges = {c.objective.name: [float("inf"), float("-inf")] for c in constraints}
+
+    def figures(genome: Genome) -> dict[str, float]:
+        subject = Subject(genome, space.sizes, settings.training.length)
+        return {c.objective.name: c.objective.measure(subject).value for c in constraints}
+
+    def kept(values: dict[str, float]) -> bool:
+        return all(c.holds(values[c.objective.name]) for c in constraints)
+
+    sampled = []
     for index in range(_SAMPLED):
         rng = proposal_rng(settings.seed, index)
-        genome = settle(sample(space, rng), "random", space, rng).genome
-        subject = Subject(genome, space.sizes, settings.training.length)
-        values = {c.objective.name: c.objective.measure(subject).value for c in constraints}
-        if all(c.holds(values[c.objective.name]) for c in constraints):
+        sampled.append(figures(settle(sample(space, rng), "random", space, rng).genome))
+        if kept(sampled[-1]):
             return
-        for key, value in values.items():
-            ranges[key] = [min(ranges[key][0], value), max(ranges[key][1], value)]
-    seen = "; ".join(f"{key} ran from {low:,.6g} to {high:,.6g}" for key, (low, high) in ranges.items())
+    seen = "; ".join(
+        f"{name} ran from {min(v[name] for v in sampled):,.6g} to {max(v[name] for v in sampled):,.6g}"
+        for name in sampled[0]
+    )
+    stacks = {n: Genome((LIVGenes(OPERATORS[n]),) * space.min_depth) for n in space.classes}
+    alone = ",".join(str(number) for number, genome in stacks.items() if kept(figures(genome)))
+    advice = f"search the classes that keep them alone (classes {alone})" if alone else "relax them"
     raise ObjectiveError(
         f"impossible constraints: 0 of {_SAMPLED} sampled genomes kept "
-        f"{', '.join(c.text for c in constraints)} ({seen}): relax them, or change depth or width"
+        f"{', '.join(c.text for c in constraints)} ({seen}): {advice}, or change depth or width"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -10,7 +11,15 @@ from ..errors import ConfigurationError
 from ..genome import OPERATORS, SearchSpace, Sizes
 from ..genome.genes import LEVELS
 from ..genome.variation import VariationRates
-from ..objectives import Constraint, Objective, find_objective, parse_constraint
+from ..objectives import (
+    Constraint,
+    Objective,
+    absolute,
+    absolute_constraint,
+    find_objective,
+    parse_constraint,
+)
+from ..tasks import BUILT_IN
 from ..training import Budget, TrainingSettings
 
 
@@ -65,6 +74,24 @@ class SearchSettings(BaseModel):
     baselines: bool = True
     time_limit: float = Field(600.0, gt=0)
     memory_limit: int = Field(4 * 10**9, gt=0)
+
+    @field_validator("data", "tokenizer")
+    @classmethod
+    def _whole_path(cls, path: str | None) -> str | None:
+        """Paths are kept whole, so that a run can be resumed from any folder."""
+        if path is None or path in BUILT_IN or not Path(path).exists():
+            return path
+        return str(Path(path).resolve())
+
+    @field_validator("objectives")
+    @classmethod
+    def _whole_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(absolute(name) for name in names)
+
+    @field_validator("constraints")
+    @classmethod
+    def _whole_constraints(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(absolute_constraint(text) for text in texts)
 
     @field_validator("rungs")
     @classmethod
