@@ -192,7 +192,7 @@ def test_tokenizers(content: bytes | None, words: list[str], text: Path) -> None
 def test_objectives_of_ones_own(source: str | None, name: str, words: list[str], text: Path) -> None:
     if source is not None:
         Path("own.py").write_text(source)
-    assert words_in(refused_search(text, "--objective", name), [f"objective '{name}'", *words])
+    assert words_in(refused_search(text, "--objective", name), ["objective '", f"{name}'", *words])
 
 
 def test_debug_lets_the_traceback_through() -> None:

@@ -100,8 +100,8 @@ def _custom_shared_features() -> dict[str, str]:
 
 SHARED_FEATURES = {**_shared_features(), **_custom_shared_features()}
 SHARED_WEIGHTS = {
-    f"{name}, shared weights": "-".join([f"{number.split('.')[0]}.1.2.1.1"] * 2)
-    for name, number in CLASSES.items()
+    f"{class_name(OPERATORS[number])}, shared weights": "-".join([f"{number}.1.2.1.1"] * 2)
+    for number in (2, 3, 5, 7, 8, 9, 12, 14)
 }
 SHARED_WIDELY = {
     "three layers, attention": "21112-71111-21112-21112",

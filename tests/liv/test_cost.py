@@ -96,15 +96,7 @@ def test_a_view_counts_with_all_the_storage_it_keeps_alive() -> None:
     assert state_bytes((whole, whole.clone(), None, 3)) == 2 * 8 * 10 * 4
 
 
-# Parameters -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("genome", ALL.values(), ids=ALL)
-def test_claimed_parameters_are_those_of_the_module(genome: str) -> None:
-    assert cost(spec(genome), 10).parameters == sum(p.numel() for p in build(genome).parameters())
-
-
-# Operations -----------------------------------------------------------------------------------
+# Parameters and operations ----------------------------------------------------------------
 
 
 def counted(backbone: Backbone, length: int) -> int:
@@ -129,9 +121,11 @@ def transforms(backbone: Backbone, length: int) -> int:
 
 
 @pytest.mark.parametrize("genome", ALL.values(), ids=ALL)
-def test_claimed_operations_are_those_that_run(genome: str) -> None:
+def test_claimed_parameters_and_operations_are_those_of_the_module(genome: str) -> None:
     backbone, length = build(genome), 37
-    assert cost(backbone.spec, length).flops == counted(backbone, length) + transforms(backbone, length)
+    claim = cost(backbone.spec, length)
+    assert claim.parameters == sum(p.numel() for p in backbone.parameters())
+    assert claim.flops == counted(backbone, length) + transforms(backbone, length)
 
 
 @settings(max_examples=30)

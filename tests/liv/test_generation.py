@@ -40,6 +40,22 @@ def test_sampled_text_repeats_with_its_generator_and_differs_with_another() -> N
     assert not torch.equal(one, generate(backbone, prompt, 20))
 
 
+@pytest.mark.parametrize("top_k", [None, 5])
+@torch.no_grad()
+def test_every_sampled_token_is_drawn_from_the_growing_text(top_k: int | None) -> None:
+    backbone, prompt = build("51111-71111"), tokens(3, 5)
+    text = generate(backbone, prompt, 12, temperature=0.8, top_k=top_k, generator=seeded(4))
+    expected, generator = prompt, seeded(4)
+    for _ in range(12):
+        logits = backbone(expected)[:, -1] / 0.8
+        if top_k is not None:
+            for row in logits:
+                row[row.argsort(descending=True)[top_k:]] = -torch.inf
+        following = torch.multinomial(logits.softmax(-1), 1, generator=generator)
+        expected = torch.cat([expected, following], 1)
+    assert torch.equal(text, expected)
+
+
 def test_sampling_does_not_touch_the_global_generator() -> None:
     backbone = build("71111")
     before = torch.get_rng_state()

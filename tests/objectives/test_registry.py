@@ -149,7 +149,14 @@ def test_an_endless_answer_is_cut_short() -> None:
 
 def test_a_function_that_raises_is_heard(user_file: UserFile) -> None:
     path = user_file("def f(subject): raise KeyError('speed')")
-    with pytest.raises(KeyError, match="speed"):
+    with pytest.raises(ObjectiveError, match="failed with KeyError: 'speed'"):
+        find_objective(f"{path}:f").measure(subject())
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "RuntimeError('can\'t allocate memory')"])
+def test_running_out_of_memory_is_not_the_functions_fault(user_file: UserFile, error: str) -> None:
+    path = user_file(f"def f(subject): raise {error}")
+    with pytest.raises((MemoryError, RuntimeError)):
         find_objective(f"{path}:f").measure(subject())
 
 

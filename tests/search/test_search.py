@@ -171,8 +171,8 @@ def crashes(subject):
     if subject.genome.livs[0].operator.token_mixing == 3:
         os.abort()
     if subject.genome.livs[0].operator.token_mixing == 2:
-        return "no number" if subject.genome.livs[1].operator.token_mixing == 2 else float("nan")
-    return 1.0
+        return "no number"
+    return float("nan") if subject.genome.livs[0].operator.token_mixing == 4 else 1.0
 
 def hangs(subject):
     """Never returns for candidates that begin with attention, and eats memory for those with convolutions."""
@@ -212,9 +212,12 @@ def test_bad_candidates_fail_alone_and_the_run_goes_on(tiny: dict, tmp_path: Pat
         by_mixing.setdefault(mixing, set()).add(row.status)
     assert by_mixing.pop(3) == {"crash"}
     assert by_mixing.pop(2) == {"error"}
+    assert by_mixing.pop(4) == {"error"}
     assert set().union(*by_mixing.values()) == {"ok"}
     assert summary.failures["crash"] >= 1
-    assert any("return a" in (row.error or "") for row in summary.evaluations)
+    reasons = " ".join(row.error or "" for row in summary.evaluations)
+    assert "'no number': return a number" in reasons
+    assert "is nan: return a finite number" in reasons
     assert summary.front
 
 
