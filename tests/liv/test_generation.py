@@ -108,3 +108,10 @@ def test_an_empty_prompt_is_refused() -> None:
 def test_sampling_without_a_generator_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needs a torch\.Generator"):
         generate(build("91111"), tokens(1, 3), 3, temperature=1.0)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -0.5}, {"temperature": 1.0, "top_k": 0}])
+def test_impossible_sampling_is_refused(wrong: dict) -> None:
+    model = build("91111")
+    with pytest.raises(ValueError, match="at least"):
+        generate(model, tokens(1, 3), 2, generator=torch.Generator(), **wrong)

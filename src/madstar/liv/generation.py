@@ -22,8 +22,13 @@ def generate(
     """The prompt continued by that many tokens.
 
     A temperature of 0 is greedy; sampling needs a generator, so that a text can be had again.
-    Raises ValueError for an empty prompt or for sampling without a generator.
+    Raises ValueError for an empty prompt, for sampling without a generator, and for a temperature or
+    top_k that cannot be.
     """
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ValueError(
+            f"temperature {temperature} and top_k {top_k}: give at least 0, and at least 1 or None"
+        )
     if prompt.shape[1] == 0:
         raise ValueError("the prompt is empty: give at least one token")
     if temperature > 0 and generator is None:
