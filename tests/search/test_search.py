@@ -274,12 +274,16 @@ def test_impossible_constraints_say_how_many_were_feasible(tiny: dict, tmp_path:
     assert not (tmp_path / "home").exists()
 
 
-def test_changed_data_cannot_be_resumed(tiny: dict, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_the_data_it_began_with_or_not_at_all(tiny: dict, tmp_path: Path) -> None:
     copy = tmp_path / "copy.txt"
     copy.write_text(Path(tiny["data"]).read_text())
     chosen = {**tiny, "data": str(copy), "baselines": False}
     madstar.search(**chosen, candidates=1, home=tmp_path / "home", name="run")
     copy.write_text(copy.read_text() + "More text at the end, which moves the split. " * 400)
+    # What was prepared is still there, so the run goes on with the data it began with ...
+    assert resume("run", home=tmp_path / "home").summary().run.status == "finished"
+    # ... until another run prepares the same source anew.
+    madstar.search(**chosen, candidates=1, home=tmp_path / "home", name="other")
     with pytest.raises(ArchiveError, match="changed"):
         resume("run", home=tmp_path / "home")
 

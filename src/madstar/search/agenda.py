@@ -54,8 +54,8 @@ class Agenda:
         return None
 
     def _baseline(self) -> Evaluation | None:
-        """Baselines climb all rungs, whatever they score."""
-        for candidate in self.ledger.of_role(BASELINE):
+        """Baselines climb all rungs, whatever they score; the hybrids first, for they train fastest."""
+        for candidate in reversed(list(self.ledger.of_role(BASELINE))):
             reached = self.ledger.costs.get(candidate.index, {})
             rung = max(reached, default=-1) + 1
             if rung > self.top or (candidate.index, rung) in self.ledger.started:

@@ -20,6 +20,7 @@ from .settings import SearchSettings
 from .summary import Entry, RunSummary, summarise
 
 ARCHIVE_NAME = "archive.sqlite"
+DATA_NAME = "data"
 DEFAULT_HOME = "runs"
 
 
@@ -92,7 +93,7 @@ class Run:
     @property
     def task_directory(self) -> Path:
         """Where its data lie, prepared."""
-        return self.home / "data" / data_key(self.settings)
+        return self.home / DATA_NAME / data_key(self.settings)
 
     @property
     def vocabulary_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,21 @@ import torch
 from pydantic import ValidationError
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
-from ..errors import ArchiveError, ConfigurationError, MadstarError, ObjectiveError, OutputError
+from ..archive.naming import check_name
+from ..errors import (
+    ArchiveError,
+    ConfigurationError,
+    DataError,
+    MadstarError,
+    ObjectiveError,
+    OutputError,
+)
 from ..genome import OPERATORS, Genome, LIVGenes, sample
 from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
 from .coordinator import Coordinator, Snapshot, Watcher
-from .run import ARCHIVE_NAME, DEFAULT_HOME, Run, data_key
+from .run import ARCHIVE_NAME, DATA_NAME, DEFAULT_HOME, Run, data_key
 from .settings import SearchSettings
 from .strategy import proposal_rng
 
@@ -87,12 +95,17 @@ def begin(
     name: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
-    """Begin a search with given settings, and run it to its end."""
+    """Begin a search with given settings, and run it to its end.
+
+    What can be refused is refused before anything is written, and before minutes go into preparing data.
+    """
     torch.set_num_threads(1)
     check_feasible(settings)
     home = Path(home)
-    _make_directory(home)
-    task = _prepare(settings, home)
+    _check_run(home, name)
+    with _without_trace(home):
+        _make_directory(home)
+        task = _prepare(settings, home)
     with Archive.open(home / ARCHIVE_NAME) as archive:
         row = archive.create_run(
             name,
@@ -126,16 +139,14 @@ def resume(
         settings = SearchSettings(**row.config["settings"])
         if minutes is not None:
             settings = make_settings(**{**settings.model_dump(), "minutes": minutes})
-            row = archive.update_run(
-                row.id, config={**row.config, "settings": settings.model_dump(mode="json")}
-            )
-        task = _prepare(settings, home)
+        task = _prepared(settings, home)
         if task.fingerprint != row.config["task"]["fingerprint"]:
             raise ArchiveError(
                 f"the data of run {row.name} have changed since it began ({settings.data}): "
                 "restore them, or begin a new run"
             )
-        row = archive.update_run(row.id, status="running")
+        config = {**row.config, "settings": settings.model_dump(mode="json")}
+        row = archive.update_run(row.id, status="running", config=config)
         return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=True)
 
 
@@ -206,12 +217,51 @@ def _carry_on(
 def _prepare(settings: SearchSettings, home: Path) -> TextTask:
     return prepare_text(
         settings.data,
-        directory=home / "data" / data_key(settings),
+        directory=home / DATA_NAME / data_key(settings),
         tokenizer=settings.tokenizer,
         length=settings.training.length,
         seed=settings.seed,
         field=settings.field,
     )
+
+
+def _prepared(settings: SearchSettings, home: Path) -> TextTask:
+    """The data as the run began with them, from their source only where they are gone."""
+    try:
+        return TextTask.open(home / DATA_NAME / data_key(settings))
+    except DataError:
+        return _prepare(settings, home)
+
+
+def _check_run(home: Path, name: str | None) -> None:
+    """Raise ArchiveError where a run of that name could not be begun."""
+    if name is not None:
+        check_name(name)
+        if name != Path(name).name or name == DATA_NAME or name.startswith((".", ARCHIVE_NAME)):
+            raise ArchiveError(
+                f"the run name {name!r} cannot be a directory's in {home}: write it without slashes, "
+                f"without a dot in front, and not as {DATA_NAME} or {ARCHIVE_NAME}, which are taken"
+            )
+    path = home / ARCHIVE_NAME
+    if os.path.lexists(path):
+        with Archive.open(path) as archive:
+            if name in {run.name for run in archive.runs()}:
+                raise ArchiveError(
+                    f"the archive {path} has a run named {name!r} already: choose another name"
+                )
+
+
+@contextlib.contextmanager
+def _without_trace(home: Path) -> Iterator[None]:
+    """Where the block fails, remove what directories it has made on the way to the prepared data."""
+    missing = [path for path in (home / DATA_NAME, home, *home.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _make_directory(path: Path) -> None:

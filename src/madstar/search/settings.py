@@ -112,7 +112,7 @@ class SearchSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> SearchSettings:
-        if self.minutes is not None and self.minutes <= 0:
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigurationError(f"{self.minutes:g} minutes is no time to search: give more than 0")
         if self.minutes is None and self.candidates is None and self.generations is None:
             raise ConfigurationError("a search without an end: give minutes, candidates or generations")
