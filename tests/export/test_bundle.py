@@ -45,7 +45,7 @@ def classes(text: str) -> set[str]:
         ("51111", {"Recurrence", "Decay", "Memory"}, {"Attention", "ShortConvolution"}),
         ("91111", {"GatedMemoryless"}, {"Attention", "Recurrence", "Memory", "Decay", "ImplicitKernel"}),
         ("10.1.1.1.1", {"Attention", "Differential"}, {"Memory", "Recurrence"}),
-        ("18.1.1.1.1/o18=12113", {"Attention", "Memory"}, {"Recurrence", "Decay"}),
+        ("101.1.1.1.1/o101=12113", {"Attention", "Memory"}, {"Recurrence", "Decay"}),
         (
             EVERYTHING,
             {"Attention", "Recurrence", "GatedConvolution", "GatedMemoryless", "Differential"},
@@ -69,7 +69,7 @@ def test_nothing_of_the_laboratory_is_in_it(genome: str) -> None:
     assert 'Float[Tensor, "batch length width"]' in text
 
 
-@pytest.mark.parametrize("genome", [EVERYTHING, "11111", "21212-21212-51111", "18.1.1.1.1/o18=12113"])
+@pytest.mark.parametrize("genome", [EVERYTHING, "11111", "21212-21212-51111", "101.1.1.1.1/o101=12113"])
 def test_a_linter_finds_nothing(genome: str, tmp_path: Path) -> None:
     path = tmp_path / "modeling.py"
     path.write_text(text_of(genome), encoding="utf-8")

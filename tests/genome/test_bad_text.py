@@ -28,8 +28,8 @@ BAD = {
     "٢1211": f"LIV 1 is '٢1211': {SHAPE}",
     # Genes out of range.
     "01111": f"LIV 1: gene 'class' is 0, {CLASSES}",
-    "21211-18.1.1.1.1": f"LIV 2: gene 'class' is 18, {CLASSES}",
-    "18.1.1.1.1/o19=12123": f"LIV 1: gene 'class' is 18, {CLASSES}",
+    "21211-101.1.1.1.1": f"LIV 2: gene 'class' is 101, {CLASSES}",
+    "101.1.1.1.1/o102=12123": f"LIV 1: gene 'class' is 101, {CLASSES}",
     "20111": "LIV 1: gene 'featurizer group' is 0, but its range is 1-32",
     "2.33.1.1.1": "LIV 1: gene 'featurizer group' is 33, but its range is 1-32",
     "21311": "LIV 1: gene 'featurizer strategy' is 3, but its range is 1-2",
@@ -38,48 +38,48 @@ BAD = {
     "21211-2.1.1.33.1": "LIV 2: gene 'feature group' is 33, but its range is 1-32",
     "21215": "LIV 1: gene 'feature strategy' is 5, but its range is 1-4",
     # Definitions.
-    "21211/": "'/' is no definition: write /o18=... for an operator or /f10=... for a featurizer",
+    "21211/": "'/' is no definition: write /o101=... for an operator or /f101=... for a featurizer",
     "21211/x18=12123": "'/x18=12123' is no definition",
     "21211/o=12123": "'/o=12123' is no definition",
-    "21211/o18": "'/o18' is no definition",
-    "21211/o18=": "'/o18=' is no definition",
+    "21211/o101": "'/o101' is no definition",
+    "21211/o101=": "'/o101=' is no definition",
     "21211/o²=12123": "'/o²=12123' is no definition",
-    "21211/o17=12123": "'/o17=12123' defines o17, but own numbers begin at o18",
-    "21211/f9=111211": "'/f9=111211' defines f9, but own numbers begin at f10",
-    "18.1.1.1.1/o18=12123/o18=22123": "'/o18=22123' defines o18 a second time",
-    "18.1.1.1.1/o18=12123/o018=22123": "'/o018=22123' defines o18 a second time",
-    "21211/f10=111211/f10=111211": "'/f10=111211' defines f10 a second time",
-    "18.1.1.1.1/o18=1212": "operator 18 is '1212': write 5 digits",
-    "18.1.1.1.1/o18=d": "operator 18 is '': write 5 digits",
-    "18.1.1.1.1/o18=10.2.1.2.3": (
-        "operator 18: gene 'featurizer class' is 10, but its range is 1-9, or a number defined after a slash"
+    "21211/o17=12123": "'/o17=12123' defines o17, but own numbers begin at o101",
+    "21211/f9=111211": "'/f9=111211' defines f9, but own numbers begin at f101",
+    "101.1.1.1.1/o101=12123/o101=22123": "'/o101=22123' defines o101 a second time",
+    "101.1.1.1.1/o101=12123/o0101=22123": "'/o0101=22123' defines o101 a second time",
+    "21211/f101=111211/f101=111211": "'/f101=111211' defines f101 a second time",
+    "101.1.1.1.1/o101=1212": "operator 101 is '1212': write 5 digits",
+    "101.1.1.1.1/o101=d": "operator 101 is '': write 5 digits",
+    "101.1.1.1.1/o101=101.2.1.2.3": (
+        "operator 101: gene 'featurizer class' is 101, but its range is 1-9, or a number defined after a slash"
     ),
-    "18.1.1.1.1/o18=15123": "operator 18: gene 'token mixing' is 5, but its range is 1-4",
-    "18.1.1.1.1/o18=12323": "operator 18: gene 'sparsity' is 3, but its range is 1-2",
-    "18.1.1.1.1/o18=12153": "operator 18: gene 'nonlinearity' is 5, but its range is 1-4",
-    "18.1.1.1.1/o18=12124": "operator 18: gene 'channel mixing' is 4, but its range is 1-3",
-    "21211/f10=11121": "featurizer 10, feature group 1 is '11121': write 6 digits, such as 111111",
-    "21211/f10=111211+": "featurizer 10, feature group 2 is '': write 6 digits",
-    "21211/f10=111211+211211": "feature group 2: gene 'token mixing' is 2, but its range is 1, 3",
-    "21211/f10=131211": "featurizer 10, feature group 1: gene 'sparsity' is 3, but its range is 1-2",
-    "21211/f10=112211": "featurizer 10, feature group 1: gene 'nonlinearity' is 2, but its range is 1, 3, 4",
-    "21211/f10=111411": "featurizer 10, feature group 1: gene 'channel mixing' is 4, but its range is 1-3",
-    "21211/f10=111251": "gene 'expansion' is 5, but its range is 1, 2, 3, 4, 7, 8, 15, 16",
-    "21211/f10=111213": "gene 'repeat' is 3, but its range is 1, 2, 4, 8",
+    "101.1.1.1.1/o101=15123": "operator 101: gene 'token mixing' is 5, but its range is 1-4",
+    "101.1.1.1.1/o101=12323": "operator 101: gene 'sparsity' is 3, but its range is 1-2",
+    "101.1.1.1.1/o101=12153": "operator 101: gene 'nonlinearity' is 5, but its range is 1-4",
+    "101.1.1.1.1/o101=12124": "operator 101: gene 'channel mixing' is 4, but its range is 1-3",
+    "21211/f101=11121": "featurizer 101, feature group 1 is '11121': write 6 digits, such as 111111",
+    "21211/f101=111211+": "featurizer 101, feature group 2 is '': write 6 digits",
+    "21211/f101=111211+211211": "feature group 2: gene 'token mixing' is 2, but its range is 1, 3",
+    "21211/f101=131211": "featurizer 101, feature group 1: gene 'sparsity' is 3, but its range is 1-2",
+    "21211/f101=112211": "featurizer 101, feature group 1: gene 'nonlinearity' is 2, but its range is 1, 3, 4",
+    "21211/f101=111411": "featurizer 101, feature group 1: gene 'channel mixing' is 4, but its range is 1-3",
+    "21211/f101=111251": "gene 'expansion' is 5, but its range is 1, 2, 3, 4, 7, 8, 15, 16",
+    "21211/f101=111213": "gene 'repeat' is 3, but its range is 1, 2, 4, 8",
     # Featurizers of another kind of operator.
-    "18.1.1.1.1/o18=52123": "featurizer class 5 has 4 feature groups, but token mixing 2 needs 3: q, k, v",
-    "18.1.1.1.1/o18=11141": "class 1 has 3 feature groups, but token mixing 1 needs 2: gate, value",
-    "18.1.1.1.1/o18=10.2.1.2.3/f10=111211": "featurizer class 10 has 1 feature groups",
+    "101.1.1.1.1/o101=52123": "featurizer class 5 has 4 feature groups, but token mixing 2 needs 3: q, k, v",
+    "101.1.1.1.1/o101=11141": "class 1 has 3 feature groups, but token mixing 1 needs 2: gate, value",
+    "101.1.1.1.1/o101=101.2.1.2.3/f101=111211": "featurizer class 101 has 1 feature groups",
     # Genes that do not go together.
-    "18.1.1.1.1/o18=73121": f"LIV 1: gene 'nonlinearity' is 2, {TOGETHER} 1, 3, 4",
-    "21211-18.1.1.1.1/o18=54121": f"LIV 2: gene 'nonlinearity' is 2, {TOGETHER} 1, 3, 4",
-    "18.1.1.1.1/o18=54112": f"LIV 1: gene 'channel mixing' is 2, {TOGETHER} 1, 3",
-    "18.1.1.1.1/o18=91142/o19=91141-": "operator 19 is '91141-'",
-    "18.1.1.1.1/o18=73211": f"LIV 1: gene 'sparsity' is 2, {TOGETHER} 1",
-    "18.1.1.1.1/o18=10.2.1.2.3/f10=111211+111212+111211": (
+    "101.1.1.1.1/o101=73121": f"LIV 1: gene 'nonlinearity' is 2, {TOGETHER} 1, 3, 4",
+    "21211-101.1.1.1.1/o101=54121": f"LIV 2: gene 'nonlinearity' is 2, {TOGETHER} 1, 3, 4",
+    "101.1.1.1.1/o101=54112": f"LIV 1: gene 'channel mixing' is 2, {TOGETHER} 1, 3",
+    "101.1.1.1.1/o101=91142/o102=91141-": "operator 102 is '91141-'",
+    "101.1.1.1.1/o101=73211": f"LIV 1: gene 'sparsity' is 2, {TOGETHER} 1",
+    "101.1.1.1.1/o101=101.2.1.2.3/f101=111211+111212+111211": (
         "LIV 1: gene 'repeat' of v is 1, which does not go with its other genes: possible here 2"
     ),
-    "18.1.1.1.1/o18=10.4.1.1.1/f10=111221+111241+111311+111211": (
+    "101.1.1.1.1/o101=101.4.1.1.1/f101=111221+111241+111311+111211": (
         "LIV 1: gene 'expansion' of c is 2, which does not go with its other genes: possible here 4"
     ),
     "91113": f"LIV 1: gene 'feature strategy' is 3, {TOGETHER} 1, 2",
@@ -132,7 +132,7 @@ ALPHABET = st.sampled_from("0123456789.-/+=odf \n\t²é")
 @settings(max_examples=500)
 @given(st.text(ALPHABET, max_size=40) | st.text(max_size=20))
 @example("2121\n1")
-@example("21211/o18=\n2123")
+@example("21211/o101=\n2123")
 @example("21211/\n")
 @example("21211/\r18=1")
 def test_any_text_is_a_genome_or_a_one_line_error(text: str) -> None:
@@ -141,7 +141,9 @@ def test_any_text_is_a_genome_or_a_one_line_error(text: str) -> None:
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from(["21211-31112-21221-32112", "18.1.1.1.1-91111/o18=d10.2.1.1.3/f10=111211+324212+111212"]),
+    st.sampled_from(
+        ["21211-31112-21221-32112", "101.1.1.1.1-91111/o101=d101.2.1.1.3/f101=111211+324212+111212"]
+    ),
     st.data(),
 )
 def test_one_wrong_character_is_a_genome_or_a_one_line_error(text: str, data: st.DataObject) -> None:

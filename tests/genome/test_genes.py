@@ -156,8 +156,8 @@ def placed(found: Gene, value: int) -> str:
     if found.level == BACKBONE:
         return code
     if found.level == OPERATOR:
-        return f"11111/o18={code}"
-    return f"11111/f10={code}"
+        return f"11111/o101={code}"
+    return f"11111/f101={code}"
 
 
 @pytest.mark.parametrize("found", GENES, ids=lambda found: f"{found.level} {found.name}")

@@ -66,7 +66,7 @@ def respelled(genome: Genome, first_operator: int, first_featurizer: int, spaces
 
 
 @settings(max_examples=100)
-@given(legal_genomes(), st.integers(18, 200), st.integers(10, 200), st.sampled_from(["", " ", "\n"]))
+@given(legal_genomes(), st.integers(101, 300), st.integers(101, 300), st.sampled_from(["", " ", "\n"]))
 def test_every_spelling_has_one_canonical_text(
     genome: Genome, first_operator: int, first_featurizer: int, spaces: str
 ) -> None:
@@ -135,7 +135,7 @@ def test_two_digit_genes_are_written_with_dots() -> None:
 
 
 def test_own_operators_and_featurizers_by_the_letter() -> None:
-    text = "18.1.1.1.1-91111-19.1.1.1.1/o18=d10.2.1.1.3/o19=10.2.2.4.3/f10=111211+324212+111212"
+    text = "101.1.1.1.1-91111-102.1.1.1.1/o101=d101.2.1.1.3/o102=101.2.2.4.3/f101=111211+324212+111212"
     genome = Genome.parse(text)
     features = (
         FeatureGenes(),
@@ -149,10 +149,10 @@ def test_own_operators_and_featurizers_by_the_letter() -> None:
 
 
 def test_definitions_may_use_the_tables_featurizers() -> None:
-    genome = Genome.parse("18.1.1.1.1/o18=d4.2.2.4.3")
+    genome = Genome.parse("101.1.1.1.1/o101=d4.2.2.4.3")
     own = genome.livs[0].operator
     assert own == replace(OPERATORS[4], sparsity=2, nonlinearity=4, differential=True)
-    assert str(genome) == "18.1.1.1.1/o18=d42243"
+    assert str(genome) == "101.1.1.1.1/o101=d42243"
 
 
 def test_one_definition_serves_many_layers_and_operators() -> None:
@@ -161,7 +161,9 @@ def test_one_definition_serves_many_layers_and_operators() -> None:
     relu = replace(own, nonlinearity=3)
     genome = Genome((LIVGenes(relu), LIVGenes(own), LIVGenes(relu)))
     text = str(genome)
-    assert text == ("18.1.1.1.1-19.1.1.1.1-18.1.1.1.1/o18=10.2.1.3.3/o19=10.2.1.2.3/f10=113211+113211+113211")
+    assert text == (
+        "101.1.1.1.1-102.1.1.1.1-101.1.1.1.1/o101=101.2.1.3.3/o102=101.2.1.2.3/f101=113211+113211+113211"
+    )
     assert Genome.parse(text) == genome
 
 

@@ -17,7 +17,7 @@ CLASSES = {class_name(operator): f"{number}.1.1.1.1" for number, operator in OPE
 
 def alone(operator: str, features: str = "") -> str:
     """A genome of one layer of an operator that is not in the table."""
-    return f"18.1.1.1.1/o18={operator}" + (f"/f10={features}" if features else "")
+    return f"101.1.1.1.1/o101={operator}" + (f"/f101={features}" if features else "")
 
 
 CUSTOM = {
@@ -92,7 +92,7 @@ def _custom_shared_features() -> dict[str, str]:
         "differential linear attention": "d12113",
     }
     return {
-        f"{name}, strategy {strategy}": f"18.1.1.1.{strategy}-18.1.1.1.{strategy}/o18={code}"
+        f"{name}, strategy {strategy}": f"101.1.1.1.{strategy}-101.1.1.1.{strategy}/o101={code}"
         for name, code in codes.items()
         for strategy in (2, 3, 4)
     }

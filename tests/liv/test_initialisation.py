@@ -89,7 +89,7 @@ def test_layers_of_one_class_start_apart() -> None:
     )
 
 
-@pytest.mark.parametrize("genome", ["51111", "18.1.1.1.1/o18=54113", "14.1.1.1.1", "51211-51211"])
+@pytest.mark.parametrize("genome", ["51111", "101.1.1.1.1/o101=54113", "14.1.1.1.1", "51211-51211"])
 def test_decays_are_spread_over_time_scales(genome: str) -> None:
     decays = [part for part in build(genome, WIDE).modules() if isinstance(part, Decay)]
     assert decays

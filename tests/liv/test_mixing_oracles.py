@@ -80,7 +80,7 @@ def test_attention(genome: str) -> None:
     torch.testing.assert_close(operator(x)[0][0], expected @ operator.output.weight.T, **EXACT)
 
 
-@pytest.mark.parametrize("genome", ["11111", "31111", "18.1.1.1.1/o18=12112"])
+@pytest.mark.parametrize("genome", ["11111", "31111", "101.1.1.1.1/o101=12112"])
 @torch.no_grad()
 def test_queries_and_keys_are_turned_by_their_place_and_values_are_not(genome: str) -> None:
     operator, x = operator_and_input(genome, 12)

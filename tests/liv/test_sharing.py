@@ -145,9 +145,9 @@ def test_layers_of_other_groups_do_not_share() -> None:
 
 @pytest.mark.parametrize("name", [*CLASSES, "linear attention", "scalar-decay recurrence"])
 def test_gradients_of_shared_weights_come_from_every_layer(name: str) -> None:
-    genome = layers(name, 2, weights=2) if name in CLASSES else CUSTOM[name].replace("18.1.1", "18.1.2")
+    genome = layers(name, 2, weights=2) if name in CLASSES else CUSTOM[name].replace("101.1.1", "101.1.2")
     if name in CUSTOM:
-        genome = genome.replace("/", "-18.1.2.1.1/", 1)
+        genome = genome.replace("/", "-101.1.2.1.1/", 1)
     backbone = build(genome, SIZES)
     shared = [p for place, p in backbone.layers[0].named_parameters() if ".groups." in place]
     text = tokens(2, 30)

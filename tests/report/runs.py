@@ -17,7 +17,7 @@ EVIL = "<script>alert('gotcha')</script>"
 # Two pairs of layers that take features, three layers that share weights.
 SHARING = "11212-11212-91111-11212-31123-31123"
 PLAIN = "71111-91111-11111-91111"
-OWN = "51111-18.1.1.1.1-91111/o18=d12232"
+OWN = "51111-101.1.1.1.1-91111/o101=d12232"
 
 
 @dataclass

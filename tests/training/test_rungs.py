@@ -124,7 +124,7 @@ def test_settings_that_do_not_train_may_differ(make: Make, trunk_file: Path) -> 
         {"genome": "21211-91111"},
         {"genome": "21211-91111-22221"},
         {"sizes": Sizes(vocabulary_size=256, width=32, heads=2, window=4)},
-        {"genome": "18.1.2.1.1-91111-18.1.2.2.1/o18=22133"},
+        {"genome": "101.1.2.1.1-91111-101.1.2.2.1/o101=22133"},
     ],
     ids=str,
 )

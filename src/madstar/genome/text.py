@@ -1,9 +1,9 @@
 """Genomes as numeric strings, exactly both ways.
 
 `21211-31112` is two LIVs of five genes. Where a gene has two digits its LIV is written with dots:
-`17.1.2.1.1`. Operators that are not in the table of classes get numbers from 18 on in order of
-appearance, and follow after a slash, their featurizers likewise from 10 on:
-`18.1.1.1.1-91111/o18=d10.2.2.2.3/f10=321211+111212+111212`, where d marks a differential operator.
+`17.1.2.1.1`. Operators that are not in the table of classes get numbers from 101 on in order of
+appearance, and follow after a slash, as do their featurizers:
+`101.1.1.1.1-91111/o101=d101.2.2.2.3/f101=321211+111212+111212`, where d marks a differential operator.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from .genes import BACKBONE, FEATURIZER, OPERATOR, Gene, genes
 from .genome import ROLES, FeatureGenes, Genome, LIVGenes, OperatorGenes
 from .validity import require_compatible
 
-FIRST_OWN_CLASS, FIRST_OWN_FEATURIZER = max(OPERATORS) + 1, max(FEATURIZERS) + 1
+# Far beyond the table, so that stored strings keep their meaning when the table grows.
+FIRST_OWN_CLASS, FIRST_OWN_FEATURIZER = 101, 101
 _MAX_DIGITS, _MAX_SHOWN = 6, 60
 
 
@@ -165,7 +166,7 @@ def _definitions(parts: list[str]) -> dict[str, dict[int, str]]:
         if kind not in found or not _is_number(digits) or not code:
             raise GenomeError(
                 f"{_shown('/' + part)} is no definition: "
-                "write /o18=... for an operator or /f10=... for a featurizer"
+                "write /o101=... for an operator or /f101=... for a featurizer"
             )
         if int(digits) < first[kind]:
             raise GenomeError(
