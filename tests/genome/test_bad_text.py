@@ -52,7 +52,8 @@ BAD = {
     "101.1.1.1.1/o101=1212": "operator 101 is '1212': write 5 digits",
     "101.1.1.1.1/o101=d": "operator 101 is '': write 5 digits",
     "101.1.1.1.1/o101=101.2.1.2.3": (
-        "operator 101: gene 'featurizer class' is 101, but its range is 1-9, or a number defined after a slash"
+        "operator 101: gene 'featurizer class' is 101, but its range is 1-9, "
+        "or a number defined after a slash"
     ),
     "101.1.1.1.1/o101=15123": "operator 101: gene 'token mixing' is 5, but its range is 1-4",
     "101.1.1.1.1/o101=12323": "operator 101: gene 'sparsity' is 3, but its range is 1-2",
@@ -62,7 +63,7 @@ BAD = {
     "21211/f101=111211+": "featurizer 101, feature group 2 is '': write 6 digits",
     "21211/f101=111211+211211": "feature group 2: gene 'token mixing' is 2, but its range is 1, 3",
     "21211/f101=131211": "featurizer 101, feature group 1: gene 'sparsity' is 3, but its range is 1-2",
-    "21211/f101=112211": "featurizer 101, feature group 1: gene 'nonlinearity' is 2, but its range is 1, 3, 4",
+    "21211/f101=112211": "feature group 1: gene 'nonlinearity' is 2, but its range is 1, 3, 4",
     "21211/f101=111411": "featurizer 101, feature group 1: gene 'channel mixing' is 4, but its range is 1-3",
     "21211/f101=111251": "gene 'expansion' is 5, but its range is 1, 2, 3, 4, 7, 8, 15, 16",
     "21211/f101=111213": "gene 'repeat' is 3, but its range is 1, 2, 4, 8",

@@ -41,7 +41,7 @@ from .genomes import genomes
         ("91111-31111", Sizes(width=8, heads=1), "repeat factor of 4"),
         # 24 channels in 4 heads: a key as wide as one head has no 4 equal blocks.
         (
-            alone("10.2.1.2.3", "111211+111314+111314"),
+            alone("101.2.1.2.3", "111211+111314+111314"),
             Sizes(width=24, heads=4),
             "repeat factor of 4",
         ),
