@@ -9,7 +9,6 @@ validation bits per byte, mean and spread over seeds.
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import tempfile
 from pathlib import Path
@@ -23,7 +22,9 @@ from madstar.training import Budget, Trainer, TrainingSettings, evaluate
 
 from .machine import keep
 
-EMBEDDING_STDS, RESIDUAL_SCALES = (0.02, 0.125, 0.5, 1.0), (1.0, 0.35)
+# (standard deviation of token embeddings, factor on the residual branches' output)
+SETTINGS = ((0.02, 1.0), (0.125, 1.0), (0.5, 1.0), (1.0, 1.0), (0.5, 0.35))
+DEFAULT = (0.5, 1.0)
 OTHERS = {
     "conv + SwiGLU": "71111-91111-71111-91111-71111-91111-71111-91111",
     "differential conv, attention last": "16.1.1.1.1-71111-16.1.1.1.1-91111-16.1.1.1.1-71111-11111-91111",
@@ -39,24 +40,24 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     genomes = {**baselines(8), **{name: Genome.parse(text) for name, text in OTHERS.items()}}
-    settings = TrainingSettings()
+    training = TrainingSettings()
     rows, means = [], {}
     with tempfile.TemporaryDirectory() as directory:
         task = prepare_text(directory=Path(directory) / "text")
-        for std, scale in itertools.product(EMBEDDING_STDS, RESIDUAL_SCALES):
+        for std, scale in SETTINGS:
             for name, genome in genomes.items():
                 scores = []
                 for seed in range(arguments.seeds):
                     model = genome.build(Sizes(embedding_std=std, residual_scale=scale), seed)
-                    trained = Trainer(model, task, settings, seed).train_to(Budget(arguments.steps))
+                    trained = Trainer(model, task, training, seed).train_to(Budget(arguments.steps))
                     scores.append(evaluate(trained.model, task, "valid", batch=16).bits_per_byte)
                 means[std, scale, name] = statistics.fmean(scores)
                 rows.append({"embedding_std": std, "residual_scale": scale, "model": name, "scores": scores})
                 print(f"| {std} | {scale} | {name} | {', '.join(f'{s:.3f}' for s in scores)} |", flush=True)
     print("\nKendall tau of the ranking to the ranking at the default (0.5, 1.0):")
     taus = []
-    for std, scale in itertools.product(EMBEDDING_STDS, RESIDUAL_SCALES):
-        ranks = [[means[s, r, name] for name in genomes] for s, r in ((std, scale), (0.5, 1.0))]
+    for std, scale in SETTINGS:
+        ranks = [[means[s, r, name] for name in genomes] for s, r in ((std, scale), DEFAULT)]
         tau = kendalltau(*ranks).statistic
         taus.append({"embedding_std": std, "residual_scale": scale, "tau": tau})
         mean = statistics.fmean(ranks[0])
