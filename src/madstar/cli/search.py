@@ -61,7 +61,7 @@ def search(
     mutation: Annotated[float, typer.Option(help="Chance of each backbone gene to mutate.")] = 0.1,
     rungs: Annotated[
         str, typer.Option(help="Rising budgets: steps, such as 100,200,400; or 1M tokens; or 30s.")
-    ] = "100,200,400",
+    ] = "50,100,200,400",
     promote: Annotated[float, typer.Option(help="Share promoted from each rung.")] = 1 / 3,
     length: Annotated[int, typer.Option(help="Training length in tokens.")] = 256,
     batch: Annotated[int, typer.Option(help="Sequences a step.")] = 8,

@@ -15,7 +15,7 @@ from .classes import FEATURIZERS, OPERATORS
 from .genes import BACKBONE, FEATURIZER, OPERATOR, gene, genes
 from .genome import ROLES, Genome, LIVGenes, OperatorGenes
 from .repair import repair, with_gene, with_layer, with_sharing
-from .sampling import sample_liv
+from .sampling import sample_liv, sample_operator
 from .space import SearchSpace
 from .validity import problems
 
@@ -135,7 +135,7 @@ def change_depth(genome: Genome, space: SearchSpace, rng: np.random.Generator) -
 
 def _mutate_backbone(liv: LIVGenes, space: SearchSpace, rate: float, rng: np.random.Generator) -> LIVGenes:
     if rng.random() < rate:
-        liv = replace(liv, operator=OPERATORS[int(rng.choice(space.classes))])
+        liv = replace(liv, operator=sample_operator(space, rng))
     for field in _SHARING_GENES:
         if rng.random() < rate:
             values = sorted(gene(BACKBONE, field.replace("_", " ")).values)

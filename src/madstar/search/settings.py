@@ -54,7 +54,7 @@ class SearchSettings(BaseModel):
     invalid: Literal["repair", "reject"] = "repair"
 
     training: TrainingSettings = TrainingSettings()
-    rungs: tuple[str, ...] = ("100", "200", "400")
+    rungs: tuple[str, ...] = ("50", "100", "200", "400")
     promote: float = Field(1 / 3, gt=0, le=1)
 
     strategy: Literal["nsga2", "random"] = "nsga2"
