@@ -178,10 +178,10 @@ def test_closing_ends_everything_and_keeps_what_has_ended(open_pool, all_gone):
     pids = list(pool.progress()["family"].values())
     pool.close()
     pool.close()
-    assert all_gone(pids, 0)
+    assert all_gone(pids)
     ended = pool.wait(None)
     assert [outcome.id for outcome in ended] == ["done"]
-    assert all_gone([ended[0].value["pid"]], 0)
+    assert all_gone([ended[0].value["pid"]])
     assert pool.wait(None) == []
     assert pool.idle == 0
     with pytest.raises(WorkerError, match="the pool is closed"):
