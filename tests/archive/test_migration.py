@@ -36,10 +36,15 @@ INSERT INTO evaluations (id, run_id, candidate, sequence, rung, steps, tokens, s
 @pytest.fixture
 def old(path: Path) -> Path:
     """An archive as the first revision left it, with rows."""
+    return at_revision("0001", path)
+
+
+def at_revision(revision: str, path: Path) -> Path:
+    """An archive as a revision left it, with rows."""
     engine = connect(Location.parse(path), 1.0)
     with writing(engine).begin() as connection:
         connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        upgrade(connection, "0001")
+        upgrade(connection, revision)
     engine.dispose()
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("PRAGMA journal_mode = WAL;" + ROWS)
@@ -52,7 +57,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_revisions_form_one_line_to_the_schema() -> None:
-    assert known_revisions() == ("0001", "0002")
+    assert known_revisions() == ("0001", "0002", "0003")
     assert known_revisions()[-1] == REVISION
 
 
@@ -70,8 +75,10 @@ def test_the_comparison_sees_a_missing_revision(old: Path) -> None:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         found = compare_metadata(context, Base.metadata)
     engine.dispose()
-    assert sorted((change[0], change[2], change[3].name) for change in found) == [
+    columns = [change for change in found if change[0] == "add_column"]
+    assert sorted((change[0], change[2], change[3].name) for change in columns) == [
         ("add_column", "candidates", "staleness"),
+        ("add_column", "evaluations", "stage"),
         ("add_column", "runs", "seconds"),
     ]
 
@@ -91,6 +98,44 @@ def test_an_older_archive_is_upgraded_with_its_rows(old: Path) -> None:
     copy = old.with_name("archive.sqlite.bak-0001")
     assert {file.name for file in old.parent.iterdir()} == {old.name, copy.name}
     assert dump(copy) == before
+
+
+def test_evaluations_of_before_there_were_stages_are_the_searchs(path: Path) -> None:
+    at_revision("0002", path)
+    more = """
+        INSERT INTO evaluations (id, run_id, candidate, sequence, rung, steps, tokens, seed, status, error,
+                "values", errors, curve, timings, worker, started_at, finished_at)
+            SELECT id + 4, run_id, candidate, sequence + 1, rung + 1, steps, tokens, seed, 'crash', 'died',
+                "values", errors, curve, timings, worker, started_at, finished_at FROM evaluations;
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(more)
+        before = connection.execute("SELECT * FROM evaluations ORDER BY id").fetchall()
+    with Archive.open(path, create=False) as archive:
+        rows = archive.evaluations(7)
+        assert [(row.id, row.rung, row.status, row.stage) for row in rows] == [
+            (1, 0, "ok", "search"),
+            (5, 1, "crash", "search"),
+        ]
+        again = {"candidate": 0, "rung": 0, "seed": 3, "status": "ok", "steps": 1, "tokens": 1}
+        clock = {"started_at": 0.0, "finished_at": 1.0}
+        with pytest.raises(ArchiveError, match="nothing runs twice"):
+            archive.add_evaluation(7, **again, **clock)
+        assert archive.add_evaluation(7, **again, **clock, stage="validation").sequence == 2
+    with closing(sqlite3.connect(path)) as connection:
+        after = connection.execute("SELECT * FROM evaluations ORDER BY id LIMIT 2").fetchall()
+        assert after == [(*row, "search") for row in before]
+        connection.commit()
+        connection.execute("PRAGMA foreign_keys = ON")
+        # The rebuilt table refuses what the old one did, without the store's own check.
+        for change, refusal in (
+            ("rung = 0", "UNIQUE.*candidate, evaluations.stage, evaluations.rung"),
+            ("sequence = 0", "UNIQUE.*evaluations.sequence"),
+            ("candidate = 77", "FOREIGN KEY"),
+            ("run_id = 77", "FOREIGN KEY"),
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match=refusal):
+                connection.execute(f"UPDATE evaluations SET {change} WHERE id = 5")
 
 
 def test_a_second_opening_copies_nothing(old: Path) -> None:

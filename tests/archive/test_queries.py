@@ -1,5 +1,6 @@
 """Counting and choosing among rows."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -30,9 +31,9 @@ def candidate(index: int, **fields: Any) -> CandidateRow:
     return CandidateRow(index, 1, index, "search", None, "g", "aa", "random", (), **{**given, **fields})
 
 
-def evaluation(candidate: int, sequence: int, rung: int, status: str) -> EvaluationRow:
+def evaluation(candidate: int, sequence: int, rung: int, status: str, stage: str = "search") -> EvaluationRow:
     return EvaluationRow(
-        sequence, 1, candidate, sequence, rung, 1, 1, 0, status, None, {}, {}, (), {}, 0, 0.0, 1.0
+        sequence, 1, candidate, sequence, rung, 1, 1, 0, status, None, {}, {}, (), {}, 0, 0.0, 1.0, stage
     )
 
 
@@ -51,6 +52,16 @@ def test_top_rung_agrees_with_looking_at_every_row(rows: list[EvaluationRow], ra
         rivals = [row for row in rows if row.candidate == index and row.status == "ok"]
         highest = [row for row in rivals if row.rung == max(rival.rung for rival in rivals)]
         assert best == highest[0]
+
+
+@given(evaluations, evaluations)
+def test_repeats_and_validations_do_not_mix_with_the_search(
+    rows: list[EvaluationRow], others: list[EvaluationRow]
+) -> None:
+    stages = ("repeat", "validation")
+    mixed = rows + [replace(row, stage=stages[row.sequence % 2], rung=row.rung + 1) for row in others]
+    assert top_rung(mixed) == top_rung(rows)
+    assert by_rung(mixed) == by_rung(rows)
 
 
 @given(evaluations)

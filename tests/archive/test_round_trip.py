@@ -98,6 +98,7 @@ def test_candidate_comes_back(archive: Archive, fields: dict[str, Any], parents:
             "worker": naturals,
             "started_at": times,
             "finished_at": times,
+            "stage": st.sampled_from(["search", "repeat", "validation"]),
         }
     )
 )

@@ -59,6 +59,12 @@ def test_nothing_runs_twice(archive: Archive, run: RunRow) -> None:
     assert archive.evaluations(run.id) == (first,)
     evaluate(archive, run.id, 0, rung=1, seed=6)
     evaluate(archive, run.id, 0, rung=2, seed=5)
+    for stage in ("repeat", "validation"):
+        assert evaluate(archive, run.id, 0, rung=1, seed=5, stage=stage).stage == stage
+        with pytest.raises(ArchiveError, match=f"seed 5 in stage {stage} already: nothing runs twice"):
+            evaluate(archive, run.id, 0, rung=1, seed=5, stage=stage)
+    with pytest.raises(ArchiveError, match="stage 'dream' is unknown: use one of search, repeat, validation"):
+        evaluate(archive, run.id, 0, rung=1, seed=5, stage="dream")
 
 
 def test_companions_must_exist(archive: Archive, run: RunRow) -> None:

@@ -5,8 +5,7 @@ import pytest
 
 from madstar.genome import Genome, SearchSpace, class_number
 from madstar.genome.variation import VariationRates
-from madstar.search.nsga2 import NSGA2
-from madstar.search.strategy import Event, Measured, Proposed, RandomSearch, Strategy
+from madstar.search.strategies import NSGA2, Event, Measured, Proposed, RandomSearch, Strategy
 
 SPACE = SearchSpace(min_depth=6, max_depth=6)
 

@@ -170,6 +170,81 @@ def grow_shared(payload, report, setup):
     time.sleep(600)
 
 
+def grow_locked(payload, report, setup):
+    """Take memory in one native call after another, none of which lets another thread run."""
+    libc = ctypes.PyDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    for _ in range(64):
+        block = libc.malloc(1 << 25)
+        if not block:
+            raise MemoryError("malloc")
+        libc.memset(block, 1, 1 << 25)
+    return {}
+
+
+def grow_at_once(payload, report, setup):
+    """Ask for far more than the machine has, and touch all of it."""
+    return {"bytes": len(bytearray(payload["bytes"]))}
+
+
+def grow_in_children(payload, report, setup):
+    """Have each of a few children take a share that none of them is too large with."""
+    for _ in range(payload["children"]):
+        if os.fork() == 0:
+            held = b"x" * payload["each"]
+            time.sleep(600)
+            print(len(held))
+    report({"pid": os.getpid()})
+    time.sleep(600)
+
+
+def forks_lightly(payload, report, setup):
+    """Have children that hold what their parent holds, and nothing of their own."""
+    held = b"x" * payload["bytes"]
+    children = [os.fork() for _ in range(4) if os.getpid() == setup.setdefault("pid", os.getpid())]
+    if 0 in children:
+        time.sleep(1.0)
+        os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    return {"held": len(held)}
+
+
+def multiply(payload, report, setup):
+    """Start processes that sleep, one after another, more than anyone needs."""
+    pids = []
+    for _ in range(200):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(600)
+            os._exit(0)
+        pids.append(pid)
+        report({"pids": pids})
+        time.sleep(0.005)
+    time.sleep(600)
+
+
+def chatter(payload, report, setup):
+    """Print without end."""
+    line = b"all work and no play\n" * 4000
+    while True:
+        os.write(1, line)
+
+
+def once(payload, report, setup):
+    """Say who does it; the first time wait for the end, the second time answer."""
+    path = payload["path"]
+    tries = os.path.getsize(path) if os.path.exists(path) else 0
+    with open(path, "a") as file:
+        file.write("x")
+    report({"pid": os.getpid(), "try": tries + 1})
+    if tries < payload["waits"]:
+        time.sleep(600)
+    return {"tries": tries + 1}
+
+
 def hold(payload, report, setup):
     return {"bytes": len(bytearray(payload["bytes"]))}
 

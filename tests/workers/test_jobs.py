@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import time
 
 import psutil
@@ -107,7 +108,6 @@ def test_an_interrupt_does_not_reach_the_job(shared):
 @pytest.mark.parametrize(
     ("how", "error"),
     [
-        ("kill", "killed by signal 9 (SIGKILL)"),
         ("abort", "killed by signal 6 (SIGABRT): Fatal Python error: Aborted"),
         ("segfault", "killed by signal 11 (SIGSEGV): Fatal Python error: Segmentation fault"),
         ("exit", "exited with status 3: last words"),
@@ -123,11 +123,77 @@ def test_a_crash_is_told_and_survived(bench, how, error):
 def test_a_fork_left_behind_does_not_hide_a_crash(bench, all_gone):
     job_id = bench.start("forks_and_dies")
     outcome = bench.end()
-    assert (outcome.status, outcome.error) == ("crash", "killed by signal 9 (SIGKILL)")
+    assert (outcome.status, outcome.error) == ("crash", "twice killed by signal 9 (SIGKILL)")
     assert all_gone([bench.pool.progress()[job_id]["fork"]])
 
 
-@pytest.mark.parametrize(("close", "error"), [(True, "killed by"), (False, "broke the worker protocol")])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_job_whose_worker_is_killed_from_outside_is_tried_once_more(bench, tmp_path, number):
+    path = tmp_path / "tries"
+    job_id = bench.start("once", path=str(path), waits=1, time_limit=60, memory_limit=1 << 30)
+    os.kill(reported(bench, job_id, 1)["pid"], number)
+    outcome = bench.end()
+    assert (outcome.id, outcome.status, outcome.value) == (job_id, "ok", {"tries": 2})
+    assert bench.pool.restarts == 1
+    assert path.read_text() == "xx"
+
+
+def test_a_job_whose_worker_is_killed_again_has_crashed(bench, tmp_path):
+    job_id = bench.start("once", path=str(tmp_path / "tries"), waits=9, time_limit=60)
+    for number in (1, 2):
+        os.kill(reported(bench, job_id, number)["pid"], signal.SIGKILL)
+    outcome = bench.end()
+    assert (outcome.status, outcome.error) == ("crash", "twice killed by signal 9 (SIGKILL)")
+    assert bench.pool.restarts == 2
+    assert bench.run("echo").status == "ok"
+
+
+def test_the_second_try_has_the_whole_time_limit_and_no_more(bench, tmp_path):
+    job_id = bench.start("once", path=str(tmp_path / "tries"), waits=9, time_limit=2.0)
+    time.sleep(1.0)
+    os.kill(reported(bench, job_id, 1)["pid"], signal.SIGKILL)
+    outcome = bench.end()
+    assert (outcome.status, outcome.error) == ("timeout", "no result within 2 s")
+    assert 2.0 <= outcome.seconds < 60
+    assert outcome.finished_at == outcome.started_at + outcome.seconds
+
+
+def test_a_job_between_its_tries_is_running_and_can_be_cancelled(bench, tmp_path):
+    path = tmp_path / "tries"
+    job_id = bench.start("once", path=str(path), waits=9, time_limit=60)
+    os.kill(reported(bench, job_id, 1)["pid"], signal.SIGKILL)
+    while bench.pool.restarts == 0:
+        time.sleep(0.001)
+    assert bench.pool.idle == 0
+    with pytest.raises(WorkerError, match="is running already"):
+        bench.pool.submit(Job(job_id, {"do": "echo"}))
+    assert bench.pool.cancel(job_id)
+    assert bench.run("echo").status == "ok"
+    assert path.read_text() in ("x", "xx")
+
+
+def reported(bench, job_id, number):
+    """What the job has reported in that try."""
+    deadline = time.monotonic() + 60
+    while (told := bench.pool.progress().get(job_id, {})).get("try") != number:
+        assert time.monotonic() < deadline
+        assert bench.pool.wait(0.1) == []
+    return told
+
+
+def test_a_clock_that_is_set_back_does_not_turn_times_around(bench, monkeypatch):
+    job_id = bench.start("once", path=os.devnull, waits=0)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 7200)
+    outcome = bench.end()
+    assert outcome.id == job_id
+    assert outcome.started_at <= outcome.finished_at < outcome.started_at + 60
+    assert 0 < outcome.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("close", "error"), [(True, "twice killed by"), (False, "broke the worker protocol")]
+)
 def test_a_job_that_attacks_the_protocol_is_a_crash(bench, close, error):
     outcome = bench.run("vandalise", close=close)
     assert outcome.status == "crash"
@@ -164,6 +230,48 @@ def test_memory_that_torch_takes_is_stopped_and_torch_has_one_thread(bench, open
     assert torch_bench.run("threads").value == {"threads": 1}
     outcome = torch_bench.run("grow_torch", memory_limit=200 * MIB, time_limit=60)
     assert outcome.status == "memory"
+
+
+def test_memory_taken_in_native_code_that_lets_no_one_else_run_is_stopped(bench):
+    outcome = bench.run("grow_locked", memory_limit=200 * MIB, time_limit=60)
+    assert outcome.status == "memory"
+
+
+def test_memory_beyond_the_machine_s_is_refused_before_it_is_touched(bench):
+    outcome = bench.run("grow_at_once", bytes=1 << 42, memory_limit=1 << 30, time_limit=60)
+    assert (outcome.status, outcome.error) == ("memory", "MemoryError")
+    assert bench.pool.restarts <= 1
+
+
+def test_memory_of_a_job_s_children_counts_as_its_own(bench, all_gone):
+    job_id = bench.start("grow_in_children", children=4, each=60 * MIB, memory_limit=100 * MIB, time_limit=60)
+    outcome = bench.end()
+    assert outcome.status == "memory"
+    assert "its limit is 100 MiB" in outcome.error
+    assert all_gone(bench.pool.progress()[job_id].values())
+
+
+def test_pages_that_children_share_with_the_job_count_once(bench):
+    outcome = bench.run("forks_lightly", bytes=60 * MIB, memory_limit=100 * MIB, time_limit=60)
+    assert outcome.value == {"held": 60 * MIB}
+
+
+def test_a_job_that_multiplies_is_stopped_with_all_of_them(bench, all_gone):
+    job_id = bench.start("multiply", time_limit=60)
+    outcome = bench.end()
+    assert outcome.status == "error"
+    assert outcome.error.endswith("processes, at most 64 may run")
+    pids = bench.pool.progress()[job_id]["pids"]
+    assert len(pids) > 64
+    assert all_gone(pids)
+    assert bench.run("echo").status == "ok"
+
+
+def test_printing_without_end_is_a_matter_of_time(bench, capfd):
+    outcome = bench.run("chatter", time_limit=1.0)
+    assert (outcome.status, outcome.error) == ("timeout", "no result within 1 s")
+    assert bench.run("echo").status == "ok"
+    assert capfd.readouterr() == ("", "")
 
 
 def test_shared_memory_is_stopped_by_its_size(bench):

@@ -62,7 +62,7 @@ def test_many_jobs_good_and_bad_all_get_one_outcome(open_pool):
     assert sorted(outcome.id for outcome in ended) == sorted(expected)
     assert [outcome.id for outcome in ended if not outcome.id.startswith(outcome.status)] == []
     all_idle(pool, 2)
-    assert pool.restarts == 6
+    assert pool.restarts == 9  # whoever kills itself is given a second try
 
 
 def test_an_id_can_be_used_again_but_not_at_once(open_pool, first_ended):

@@ -16,13 +16,14 @@ from madstar.archive.rows import (
 
 
 def top_rung(evaluations: Iterable[EvaluationRow]) -> dict[int, EvaluationRow]:
-    """For each candidate with an "ok" evaluation, the one at its highest rung.
+    """For each candidate with an "ok" evaluation in the search, the one at its highest rung.
 
-    Of several at that rung (other seeds), the one observed first. Candidates are in ascending order.
+    Repeats and validations are left out: they train with other seeds and budgets. Of several at that
+    rung (other seeds), the one observed first. Candidates are in ascending order.
     """
     best: dict[int, EvaluationRow] = {}
     for row in evaluations:
-        if row.status != "ok":
+        if row.status != "ok" or row.stage != "search":
             continue
         held = best.get(row.candidate)
         if held is None or (row.rung, -row.sequence) > (held.rung, -held.sequence):
@@ -31,10 +32,11 @@ def top_rung(evaluations: Iterable[EvaluationRow]) -> dict[int, EvaluationRow]:
 
 
 def by_rung(evaluations: Iterable[EvaluationRow]) -> dict[int, tuple[EvaluationRow, ...]]:
-    """All evaluations, whatever their status, by ascending rung; within a rung in the order given."""
+    """The search's evaluations, whatever their status, by ascending rung; within one in the order given."""
     rungs: defaultdict[int, list[EvaluationRow]] = defaultdict(list)
     for row in evaluations:
-        rungs[row.rung].append(row)
+        if row.stage == "search":
+            rungs[row.rung].append(row)
     return {rung: tuple(rungs[rung]) for rung in sorted(rungs)}
 
 

@@ -40,6 +40,7 @@ def check_candidate(row: CandidateRow) -> CandidateRow:
 def check_evaluation(row: EvaluationRow) -> EvaluationRow:
     """The row as reading would give it back: plain numbers and tuples. Raises ArchiveError."""
     what = f"evaluation of candidate {row.candidate}"
+    check_word(f"{what}: stage", row.stage, rows.STAGES)
     check_word(f"{what}: status", row.status, rows.EVALUATION_STATUSES)
     return replace(
         row,

@@ -10,6 +10,7 @@ RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 ROLES = ("search", "baseline")
 VALIDITIES = ("valid", "repaired", "rejected")
 CANDIDATE_STATUSES = ("pending", "rejected", "infeasible", "duplicate")
+STAGES = ("search", "repeat", "validation")
 EVALUATION_STATUSES = ("ok", "diverged", "timeout", "memory", "crash", "error", "infeasible")
 
 
@@ -65,6 +66,11 @@ class CandidateRow:
 class EvaluationRow:
     """One training of one candidate at one rung with one seed.
 
+    `stage` is one of `STAGES`: "search" for what the search itself did, "repeat" for a candidate trained
+    again from scratch at the top rung with another seed, "validation" for one trained from scratch with a
+    larger budget once the search was over. For the first two `rung` counts the run's rungs; for
+    "validation" it is the number of the validation in the run's config.
+
     `candidate` is the candidate's index; `sequence` is the order of observation within the run (0, 1, 2,
     ...), which a replay follows. `status` is one of `EVALUATION_STATUSES`. `errors` are standard errors
     of `values`, in the same units. `curve` holds pairs of step and training loss in bits per byte.
@@ -88,3 +94,4 @@ class EvaluationRow:
     worker: int
     started_at: float
     finished_at: float
+    stage: str = "search"

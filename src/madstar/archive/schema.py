@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from madstar.archive.columns import Curve, Document, Moment, Names, Numbers
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision under migrations/versions."""
 
 VERSION_TABLE = "madstar_version"
@@ -120,12 +120,12 @@ class Parent(Base):
 
 
 class Evaluation(Base):
-    """One training of one candidate at one rung with one seed."""
+    """One training of one candidate in one stage of the run, at one rung with one seed."""
 
     __tablename__ = "evaluations"
     __table_args__ = (
         ForeignKeyConstraint(["run_id", "candidate"], ["candidates.run_id", "candidates.candidate"]),
-        UniqueConstraint("run_id", "candidate", "rung", "seed"),
+        UniqueConstraint("run_id", "candidate", "stage", "rung", "seed"),
         UniqueConstraint("run_id", "sequence"),
     )
 
@@ -146,3 +146,4 @@ class Evaluation(Base):
     worker: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[float] = mapped_column(Double)
     finished_at: Mapped[float] = mapped_column(Double)
+    stage: Mapped[str] = mapped_column(String(16), server_default="search")

@@ -310,11 +310,12 @@ class Archive:
         curve: Sequence[tuple[float, float]] = (),
         timings: Mapping[str, float] | None = None,
         worker: int = 0,
+        stage: str = "search",
     ) -> EvaluationRow:
         """Add what became of one training, with the run's next sequence number; see `EvaluationRow`.
 
-        Raises ArchiveError for an unknown candidate, for one evaluated already at this rung with this
-        seed, and for values that cannot be stored.
+        Raises ArchiveError for an unknown candidate, for one evaluated already in this stage at this
+        rung with this seed, and for values that cannot be stored.
         """
         row = records.check_evaluation(
             EvaluationRow(
@@ -322,6 +323,7 @@ class Archive:
                 run_id=run_id,
                 candidate=candidate,
                 sequence=0,
+                stage=stage,
                 rung=rung,
                 steps=steps,
                 tokens=tokens,
@@ -344,9 +346,11 @@ class Archive:
                     f"run {run_name!r} has no candidate {row.candidate}: add it before evaluating it"
                 )
             if statements.is_evaluated(connection, row):
+                where = f"at rung {row.rung} with seed {row.seed}"
+                if row.stage != "search":
+                    where += f" in stage {row.stage}"
                 raise ArchiveError(
-                    f"run {run_name!r} has candidate {row.candidate} at rung {row.rung} with seed {row.seed} "
-                    "already: nothing runs twice"
+                    f"run {run_name!r} has candidate {row.candidate} {where} already: nothing runs twice"
                 )
             row = replace(row, sequence=statements.next_sequence(connection, run_id))
             return replace(

@@ -25,14 +25,14 @@ def report(
     """Print a run's front beside the baselines, and write its report as one HTML file."""
     from rich.console import Console
 
-    from ..report import print_summary, write_html
+    from ..report import gather, print_summary
     from ..search import Run
 
     opened = Run.open(run, home)
-    summary = opened.summary()
-    page = write_html(summary, html or opened.directory / "report.html")
+    found = gather(opened)
+    page = found.write(html or opened.directory / "report.html")
     if as_json:
-        print_document({**summary.to_dict(), "report": str(page)})
+        print_document({**found.to_dict(), "report": str(page)})
         return
-    print_summary(summary, Console())
+    print_summary(found.summary, Console(), found.validation)
     typer.echo(f"Report: {page}")

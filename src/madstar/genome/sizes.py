@@ -20,4 +20,4 @@ class Sizes:
     window: int = 64
     tied: bool = False
     embedding_std: float = 0.5
-    residual_scale: float = 1.0
+    residual_scale: float = 0.1

@@ -85,7 +85,7 @@ class BackboneSpec:
     tied: bool = False
     rotary_base: float = 10_000.0
     embedding_std: float = 0.5
-    residual_scale: float = 1.0
+    residual_scale: float = 0.1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back to an equal value."""

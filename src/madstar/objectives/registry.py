@@ -23,6 +23,7 @@ from typing import Any, cast
 from ..errors import ObjectiveError
 from .builtin import BUILTIN, SHORT_NAMES, TAKES_LENGTH
 from .objective import KINDS, TRAINED, Measurement, Objective, Subject
+from .zero_cost import SCREENS
 
 ENTRY_POINTS = "madstar.objectives"
 _MAX_DIGITS = 9
@@ -42,12 +43,16 @@ def find_objective(name: str) -> Objective:
         if at and base not in TAKES_LENGTH:
             raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
         return BUILTIN[base](_length(name, length) if at else None)
+    if base in SCREENS:
+        if at:
+            raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
+        return SCREENS[base]
     plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if base in plugins:
         if at:
             raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
         return from_function(_plugin(plugins[base]), name)
-    known = [*BUILTIN, *plugins]
+    known = [*BUILTIN, *SCREENS, *plugins]
     near = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ObjectiveError(

@@ -8,32 +8,52 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OutputError
 from ..search import RunSummary
 
+if TYPE_CHECKING:
+    from ..studies.lineage import Lineage
+    from ..studies.motifs import MotifStudy
+    from ..studies.retrained import Validation
+    from .plots import Plot
+
 _TEMPLATE = "report.html.j2"
 
 
-def write_html(summary: RunSummary, path: str | Path) -> Path:
+def write_html(
+    summary: RunSummary,
+    path: str | Path,
+    *,
+    lineage: Lineage | None = None,
+    validation: Validation | None = None,
+    motifs: MotifStudy | None = None,
+) -> Path:
     """Write the report and return where it is; a page that is there already is replaced at once.
 
-    Raises OutputError where the page cannot be written.
+    What is not given has no section. Raises OutputError where the page cannot be written.
     """
     path = Path(path)
-    _write_atomically(path, render(summary))
+    _write_atomically(path, render(summary, lineage=lineage, validation=validation, motifs=motifs))
     return path
 
 
-def render(summary: RunSummary) -> str:
+def render(
+    summary: RunSummary,
+    *,
+    lineage: Lineage | None = None,
+    validation: Validation | None = None,
+    motifs: MotifStudy | None = None,
+) -> str:
     """The page as text."""
     # Here, because they take a while to load and a search in a terminal needs neither.
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
+    from .motifs import motif_plots
     from .page import page
-    from .plots import Plot, curves_plot, front_plots, hypervolume_plot
+    from .plots import curves_plot, front_plots, hypervolume_plot
 
     environment = Environment(
         loader=PackageLoader("madstar.report"),
@@ -45,8 +65,9 @@ def render(summary: RunSummary) -> str:
     fronts: Sequence[Plot] = front_plots(summary)
     hypervolume, curves = hypervolume_plot(summary), curves_plot(summary)
     plots = [*fronts, *(plot for plot in (hypervolume, curves) if plot is not None)]
+    plots += motif_plots(motifs) if motifs else ()
     return environment.get_template(_TEMPLATE).render(
-        page(summary),
+        page(summary, lineage=lineage, validation=validation, motifs=motifs),
         fronts=fronts,
         hypervolume=hypervolume,
         curves=curves,

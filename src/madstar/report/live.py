@@ -161,7 +161,8 @@ class _Picture:
             table.add_column(heading(objective), justify="right", no_wrap=True, overflow="ellipsis")
         for style, group in (("", here), ("dim", kept)):
             for figures in group:
-                table.add_row(figures.label, *_cells(figures, columns), style=style)
+                seeds = f" (n = {figures.seeds} seeds)" if figures.seeds > 1 else ""
+                table.add_row(figures.label + seeds, *_cells(figures, columns), style=style)
         return Group(_cut(Text(title, style="bold")), table)
 
 

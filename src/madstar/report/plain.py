@@ -61,6 +61,8 @@ class PlainWatcher:
             f"rung {evaluation.rung + 1}/{self._rungs}",
             f"{evaluation.steps} steps",
         ]
+        if evaluation.stage == "repeat":
+            parts.append(f"again with seed {evaluation.seed}")
         if evaluation.status != "ok":
             return "  ".join([*parts, failure(evaluation)])
         parts.append(evaluation.status)

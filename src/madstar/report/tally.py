@@ -11,16 +11,21 @@ import numpy as np
 from ..archive import CandidateRow, EvaluationRow
 from ..objectives import Objective
 from ..search.ranking import nondominated
+from ..search.summary import mean_errors, mean_values
 from .quantities import one_line
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One line of a table: a candidate or baseline, with figures and standard errors by name."""
+    """One line of a table: a candidate or baseline, with figures and standard errors by name.
+
+    They are means over `seeds` trainings.
+    """
 
     label: str
     values: dict[str, float]
     errors: dict[str, float]
+    seeds: int = 1
 
 
 @dataclass
@@ -29,14 +34,14 @@ class Tally:
 
     objectives: Sequence[Objective]
     _candidates: dict[int, CandidateRow] = field(default_factory=dict)
-    _rungs: dict[int, dict[int, EvaluationRow]] = field(default_factory=dict)
+    _rungs: dict[int, dict[int, list[EvaluationRow]]] = field(default_factory=dict)
     _front: tuple[Figures, ...] | None = None
 
     def add(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
-        """Take in an evaluation."""
-        if evaluation.status == "ok":
+        """Take in an evaluation; those of a finalist trained again count as one with its mean figures."""
+        if evaluation.status == "ok" and evaluation.stage != "validation":
             self._candidates[candidate.index] = candidate
-            self._rungs.setdefault(evaluation.rung, {})[candidate.index] = evaluation
+            self._rungs.setdefault(evaluation.rung, {}).setdefault(candidate.index, []).append(evaluation)
             self._front = None
 
     @property
@@ -56,27 +61,30 @@ class Tally:
         rung = self.rung
         if rung is None:
             return ()
-        rows = self._at(rung, "search")
-        costs = np.array([self._costs(row) for row in rows])
-        best = [row for row, free in zip(rows, nondominated(costs), strict=True) if free]
-        return tuple(map(self._figures, sorted(best, key=self._costs)))
+        members = self._at(rung, "search")
+        costs = np.array([self._costs(figures) for figures in members])
+        best = [figures for figures, free in zip(members, nondominated(costs), strict=True) if free]
+        return tuple(sorted(best, key=self._costs))
 
     @property
     def baselines(self) -> tuple[Figures, ...]:
         """The baselines that have been measured at `rung`."""
-        return () if self.rung is None else tuple(map(self._figures, self._at(self.rung, "baseline")))
+        return () if self.rung is None else tuple(self._at(self.rung, "baseline"))
 
-    def _at(self, rung: int, role: str) -> list[EvaluationRow]:
-        rows = self._rungs.get(rung, {})
-        return [row for index, row in sorted(rows.items()) if self._candidates[index].role == role]
+    def _at(self, rung: int, role: str) -> list[Figures]:
+        measured = sorted(self._rungs.get(rung, {}).items())
+        return [
+            self._figures(index, rows) for index, rows in measured if self._candidates[index].role == role
+        ]
 
-    def _costs(self, row: EvaluationRow) -> tuple[float, ...]:
-        costs = (o.cost(row.values.get(o.name, math.nan)) for o in self.objectives)
+    def _costs(self, figures: Figures) -> tuple[float, ...]:
+        costs = (o.cost(figures.values.get(o.name, math.nan)) for o in self.objectives)
         return tuple(math.inf if math.isnan(cost) else cost for cost in costs)
 
-    def _figures(self, row: EvaluationRow) -> Figures:
-        candidate = self._candidates[row.candidate]
-        return Figures(label_of(candidate), {**candidate.values, **row.values}, row.errors)
+    def _figures(self, index: int, rows: Sequence[EvaluationRow]) -> Figures:
+        candidate = self._candidates[index]
+        values = {**candidate.values, **mean_values(rows)}
+        return Figures(label_of(candidate), values, mean_errors(rows), len(rows))
 
 
 def label_of(candidate: CandidateRow) -> str:

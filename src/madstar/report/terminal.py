@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,17 +14,25 @@ from ..search import Entry, RunSummary
 from .advice import no_front
 from .comparison import beaten
 from .measures import error, heading, reported, units, value
+from .method import finalists, motif_seeds, promotion, strategy, trainings
 from .quantities import amount, duration, plural
 from .words import LEGEND, letters
 
-# By column heading and candidate, the marks of baselines.
+if TYPE_CHECKING:
+    from ..studies.retrained import Validation
+
+# By column heading and candidate: how many seeds, the marks of baselines.
+_SEEDS = "seeds"
 Verdicts = dict[str, dict[int, str]]
 
+_VERDICTS = {"better": "better than", "worse": "worse than", "tie": "a tie with"}
 _LABEL_WIDTHS = (30, 23, 15)
 
 
-def print_summary(summary: RunSummary, console: Console) -> None:
+def print_summary(summary: RunSummary, console: Console, validation: Validation | None = None) -> None:
     """Print what a run has found: the front beside the baselines, then figures on the search itself.
+
+    With a validation, in short what retraining has shown.
 
     Tables fit the console's width, in several parts where there are many objectives; only genomes
     may be longer, so that they can be copied whole.
@@ -36,6 +45,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
         console.print(Text(no_front(summary), style="yellow"))
         console.print()
     _print_search(summary, console)
+    if validation is not None:
+        _print_retrained(validation, console)
 
 
 def _print_head(summary: RunSummary, console: Console) -> None:
@@ -47,12 +58,12 @@ def _print_head(summary: RunSummary, console: Console) -> None:
         "Run": f"{run.name}, {run.status} after {duration(run.seconds)}",
         "Data": summary.task,
         "Models": f"{depth} layers, width {settings.width}, {plural(settings.heads, 'head')}",
-        "Rungs": ", ".join(settings.rungs),
+        "Search": strategy(settings),
+        "Motifs": f"seeds {motif_seeds(settings)}",
+        "Rungs": f"{', '.join(settings.rungs)}; promotion: {promotion(settings)}",
+        "Finalists": finalists(settings),
     }
-    grid = Table.grid(padding=(0, 2))
-    for key, text in lines.items():
-        grid.add_row(Text(key, style="dim"), Text(text))
-    console.print(grid)
+    _print_lines(lines, console)
     console.print()
 
 
@@ -62,7 +73,7 @@ def _print_figures(summary: RunSummary, console: Console) -> None:
     marks = {entry.index: chr(ord("a") + place) for place, entry in enumerate(fair)}
     labels = {entry.index: f"{marks[entry.index]} {entry.label}" for entry in fair}
     labels |= {entry.index: entry.label for entry in summary.front}
-    verdicts = _verdicts(summary, fair, marks)
+    verdicts = {**_seeds([*summary.front, *fair]), **_verdicts(summary, fair, marks)}
     budget = summary.settings.rungs[summary.rung]
     console.print(
         Text(f"Front at rung {summary.rung + 1} of {len(summary.settings.rungs)} ({budget})", style="bold")
@@ -87,16 +98,26 @@ def _print_notes(
     summary: RunSummary, measures: Sequence[Objective], verdicts: Verdicts, console: Console
 ) -> None:
     notes = [f"{units(measures)}; ± is one standard error."]
-    if verdicts:
+    if _SEEDS in verdicts:
+        notes.append("Seeds: n trainings with different seeds, of which the figures are means.")
+    dominance = [name for name in verdicts if name != _SEEDS]
+    if dominance:
         doubtful = any("~" in marks for by_entry in verdicts.values() for marks in by_entry.values())
         doubt = "; ~ where a difference is less than twice its standard error" if doubtful else ""
-        notes.append(f"{' / '.join(verdicts)}: dominance in the objectives at this rung{doubt}.")
+        notes.append(f"{' / '.join(dominance)}: dominance in the objectives at this rung{doubt}.")
     late = [entry.label for entry in summary.baselines if entry.rung != summary.rung]
     if late:
         notes.append(f"Not measured at this rung, so not compared: {', '.join(late)}.")
     for note in notes:
         console.print(Text(note, style="dim"))
     console.print()
+
+
+def _seeds(entries: Sequence[Entry]) -> Verdicts:
+    """How many trainings figures are means of; nothing where all are of one."""
+    if all(trainings(entry) == 1 for entry in entries):
+        return {}
+    return {_SEEDS: {entry.index: f"n = {trainings(entry)}" for entry in entries}}
 
 
 def _verdicts(summary: RunSummary, fair: Sequence[Entry], marks: dict[int, str]) -> Verdicts:
@@ -167,6 +188,37 @@ def _print_search(summary: RunSummary, console: Console) -> None:
         "Offspring": f"{counts.valid} valid, {counts.repaired} repaired, {counts.rejected} rejected, "
         f"{counts.duplicate} duplicate",
     }
+    _print_lines(lines, console)
+
+
+def _print_retrained(validation: Validation, console: Console) -> None:
+    """What retraining has shown, a line for each member of the front."""
+    from .sections.retrained import better_than_all, mean_with_error, progress
+
+    console.print()
+    title = f"Retrained to {validation.budget}, {plural(validation.seeds, 'seed')} each: test bits per byte"
+    console.print(Text(title, style="bold"))
+    if missing := progress(validation):
+        console.print(Text(missing, style="yellow"))
+    labels = {each.index: each.label for each in validation.baselines}
+    told: dict[int, list[str]] = {each.index: [] for each in validation.members}
+    for word in ("better", "worse", "tie"):
+        for index, verdicts in told.items():
+            named = [
+                labels[c.baseline]
+                for c in validation.comparisons
+                if c.member == index and c.verdict == word and c.difference.n > 1
+            ]
+            verdicts += [f"{_VERDICTS[word]} {', '.join(named)}"] if named else []
+    lines = {
+        each.label: "; ".join([mean_with_error(each.test), *told.get(each.index, [])])
+        for each in validation.architectures
+    }
+    _print_lines(lines, console)
+    console.print(Text(f"{better_than_all(validation)} A tie: its 95% interval holds 0.", style="dim"))
+
+
+def _print_lines(lines: dict[str, str], console: Console) -> None:
     grid = Table.grid(padding=(0, 2))
     for key, text in lines.items():
         grid.add_row(Text(key, style="dim"), Text(text))

@@ -2,24 +2,23 @@
 
 The agenda reads the ledger and the clock; it starts nothing. Promotions come before new candidates,
 the higher rung first. With a deadline, a new candidate is asked for only while it could still climb
-all rungs; after that the best who have not gone on yet do.
+all rungs; after that the most promising who have not gone on yet do. The last share of a budget
+belongs to the finalists, who are trained again with other seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from .ledger import BASELINE, SEARCH, Ledger
-from .nsga2 import NSGA2
-from .promotion import next_in_line, promotable
+from .finalists import first_of_next_round, next_repeat, steps_spent
+from .ledger import BASELINE, SEARCH, Ledger, Work
+from .promotion import Prospect, next_in_line, promotable, prospects
 from .settings import SearchSettings
-from .strategy import Strategy
-
-Evaluation = tuple[int, int]
+from .strategies import NSGA2, Seeded, Strategy
 
 
 class Agenda:
-    """Chooses evaluations, as (candidate, rung).
+    """Chooses what to train.
 
     `propose` makes a new candidate and returns its number, or None to wait; `seconds_left` is None
     without a deadline.
@@ -35,73 +34,83 @@ class Agenda:
     ) -> None:
         self.settings, self.ledger, self.strategy = settings, ledger, strategy
         self.propose, self.seconds_left = propose, seconds_left
-        self.top = len(ledger.budgets) - 1
-        self._promoted: list[Evaluation] = []
+        self.top = ledger.top
+        self._decided: list[Work] = []
+        self._standings: dict[int, tuple[int, list[Prospect]]] = {}
 
-    def next(self) -> Evaluation | None:
-        """The next evaluation, or None if there is none now. Baselines and candidates take turns."""
+    def next(self) -> Work | None:
+        """The next training, or None if there is none now. Baselines and candidates take turns."""
         baseline = self._baseline()
-        roles = [self.ledger.candidates[index].role for index, _ in self.ledger.started]
+        roles = [self.ledger.candidates[work.candidate].role for work in self.ledger.started]
         if baseline is not None and roles.count(BASELINE) < roles.count(SEARCH):
             return baseline
-        return self._interrupted() or self._of_search() or baseline
+        return self._interrupted() or self._of_search() or baseline or self._repeat()
 
-    def _interrupted(self) -> Evaluation | None:
+    def _interrupted(self) -> Work | None:
         """A candidate whose first evaluation an earlier session did not finish."""
         for candidate in self.ledger.of_role(SEARCH):
-            if (candidate.index, 0) not in self.ledger.started and self._fits(candidate.index, -1, 0):
-                return candidate.index, 0
+            work = Work(candidate.index, 0)
+            if work not in self.ledger.started and self._fits(work):
+                return work
         return None
 
-    def _baseline(self) -> Evaluation | None:
+    def _baseline(self) -> Work | None:
         """Baselines climb all rungs, whatever they score; the hybrids first, for they train fastest."""
         for candidate in reversed(list(self.ledger.of_role(BASELINE))):
             reached = self.ledger.costs.get(candidate.index, {})
-            rung = max(reached, default=-1) + 1
-            if rung > self.top or (candidate.index, rung) in self.ledger.started:
+            work = Work(candidate.index, max(reached, default=-1) + 1)
+            if work.rung > self.top or work in self.ledger.started:
                 continue
-            if self._fits(candidate.index, rung - 1, rung):
-                return candidate.index, rung
+            if self._fits(work):
+                return work
         return None
 
-    def _of_search(self) -> Evaluation | None:
+    def _of_search(self) -> Work | None:
         if self.settings.mode == "generational":
             return self._in_generation()
         for rung in reversed(range(self.top)):
             for index in self._promotable(rung):
-                if self._fits(index, rung, rung + 1):
-                    return index, rung + 1
+                if self._fits(Work(index, rung + 1)):
+                    return Work(index, rung + 1)
         if self._time_for_another():
             proposed = self.propose()
-            return None if proposed is None else (proposed, 0)
+            return None if proposed is None else Work(proposed, 0)
         return self._last_promotion()
 
-    def _in_generation(self) -> Evaluation | None:
+    def _in_generation(self) -> Work | None:
         """A generation's proposals, then its promotions rung by rung, each after all before have ended."""
-        assert isinstance(self.strategy, NSGA2)
-        left = self.seconds_left()
+        left = self._search_seconds_left()
         if left is not None and left <= 0:
             return None
         while True:
-            if self._promoted:
-                return self._promoted.pop(0)
+            if self._decided:
+                return self._decided.pop(0)
+            if self._repeating():
+                return None
             proposed = self.propose()
             if proposed is not None:
-                return proposed, 0
-            if any(self.ledger.candidates[i].role == SEARCH for i, _ in self.ledger.running):
+                return Work(proposed, 0)
+            if any(self.ledger.candidates[work.candidate].role == SEARCH for work in self.ledger.running):
                 return None
-            generation = self.strategy.generation
-            self._promoted = self._promotions_of(generation)
-            if not self._promoted:
-                if self._generations_done(generation):
+            strategy = self.generational
+            self._decided = self._promotions_of(strategy.generation)
+            if not self._decided:
+                if self._generations_done(strategy.generation):
                     return None
-                self.strategy.close_generation()
+                strategy.close_generation()
 
-    def _promotions_of(self, generation: int) -> list[Evaluation]:
+    @property
+    def generational(self) -> NSGA2:
+        """The strategy that counts generations, whatever it is wrapped in."""
+        strategy = self.strategy.inner if isinstance(self.strategy, Seeded) else self.strategy
+        assert isinstance(strategy, NSGA2)
+        return strategy
+
+    def _promotions_of(self, generation: int) -> list[Work]:
         """A generation's promotions from the lowest rung that has any, decided at once, run side by side."""
         for rung in range(self.top):
             chosen = [
-                (index, rung + 1)
+                Work(index, rung + 1)
                 for index in self._promotable(rung)
                 if self.ledger.candidates[index].generation == generation
             ]
@@ -116,29 +125,75 @@ class Agenda:
         made = any(c.generation == generation for c in self.ledger.of_role(SEARCH))
         return not made or (limit is not None and self.ledger.trained() >= limit)
 
-    def _promotable(self, rung: int) -> list[int]:
-        return promotable(self.ledger.standings(), rung, self.settings.promote, self.ledger.started)
+    def _standing(self, rung: int) -> list[Prospect]:
+        """A rung's prospects; they change with what has been measured, and are asked for more often."""
+        measured = len(self.ledger.evaluations)
+        if self._standings.get(rung, (None,))[0] != measured:
+            standing = prospects(self.ledger.forecast(rung), self.settings.seed)
+            self._standings[rung] = (measured, standing)
+        return self._standings[rung][1]
 
-    def _last_promotion(self) -> Evaluation | None:
+    def _promotable(self, rung: int) -> list[int]:
+        return promotable(self._standing(rung), self.settings.promote, self.ledger.gone_on(rung))
+
+    def _last_promotion(self) -> Work | None:
         """At the end: the best who have not gone on yet, from the top down, as far as time allows."""
         if self.seconds_left() is None:
             return None
         for rung in reversed(range(self.top)):
-            for index in next_in_line(self.ledger.standings(), rung, self.ledger.started):
-                if self._fits(index, rung, rung + 1):
-                    return index, rung + 1
+            for index in next_in_line(self._standing(rung), self.ledger.gone_on(rung)):
+                if self._fits(Work(index, rung + 1)):
+                    return Work(index, rung + 1)
         return None
+
+    # Finalists -------------------------------------------------------------------------------
+
+    def _repeat(self) -> Work | None:
+        """When the search is over: the finalists again, with other seeds, for their share of the budget."""
+        share = self.settings.reevaluate
+        if not share or self.top not in {r for by_rung in self.ledger.costs.values() for r in by_rung}:
+            return None
+        seed = self.settings.seed
+        work = next_repeat(self.ledger, seed)
+        if work is None and self._another_round(share):
+            work = first_of_next_round(self.ledger, seed)
+        return work if work is not None and self._fits(work) else None
+
+    def _another_round(self, share: float) -> bool:
+        """With a clock, whenever a worker is free; without, when all have ended and steps are left.
+
+        Steps are left while repeats have had less than their share of all; that is repeatable.
+        """
+        if self.settings.minutes is not None:
+            return True
+        if self.ledger.running:
+            return False
+        spent = steps_spent(self.ledger, on_repeats=True)
+        return spent < share / (1 - share) * steps_spent(self.ledger, on_repeats=False)
+
+    def _repeating(self) -> bool:
+        return any(work.repeat for work in self.ledger.started)
+
+    # Time ------------------------------------------------------------------------------------
 
     def _time_for_another(self) -> bool:
         """Whether a new candidate is wanted and could still climb all rungs."""
         if self.settings.candidates is not None and self.ledger.trained() >= self.settings.candidates:
             return False
-        left = self.seconds_left()
+        left = self._search_seconds_left()
         if left is None:
             return True
         way = sum(self.ledger.seconds_between(None, rung - 1, rung) for rung in range(self.top + 1))
         return left > way
 
-    def _fits(self, index: int, lower: int, upper: int) -> bool:
+    def _search_seconds_left(self) -> float | None:
+        """Seconds until the finalists' part begins, None without a deadline."""
         left = self.seconds_left()
-        return left is None or left > self.ledger.seconds_between(index, lower, upper)
+        if left is None or self.settings.minutes is None:
+            return left
+        return left - self.settings.reevaluate * 60 * self.settings.minutes
+
+    def _fits(self, work: Work) -> bool:
+        left = self.seconds_left() if work.repeat else self._search_seconds_left()
+        below = -1 if work.repeat else work.rung - 1
+        return left is None or left > self.ledger.seconds_between(work.candidate, below, work.rung)

@@ -6,30 +6,28 @@ loses only evaluations that were under way. Resuming reads the rows and replays 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
-from ..errors import ConfigurationError, ObjectiveError
+from ..errors import ConfigurationError, OutputError
 from ..genome import baselines, compile_genome
-from ..objectives import STATIC, Subject, find_objective
+from ..genome.known import motifs_of
 from ..tasks import TextTask
 from ..workers import Job, Outcome, WorkerPool
+from .admission import Admission
 from .agenda import Agenda
 from .evaluation import TARGET, worker_setup
-from .ledger import BASELINE, SEARCH, Ledger
-from .nsga2 import NSGA2
+from .ledger import BASELINE, SEARCH, Ledger, Work
 from .settings import SearchSettings
-from .strategy import Proposal, RandomSearch, Strategy
+from .strategies import Proposal, Strategy, make_strategy
 
 # Proposals in a row that cannot be trained, after which a space counts as exhausted.
 _PATIENCE = 500
 _TICK = 0.5
-ALWAYS_KEPT = ("parameters", "cache", "flops")
 # Seconds that one hunt for a proposal that can be trained may take.
 _HUNT = 1.0
 # Seconds beyond the deadline that an evaluation may take to end.
@@ -74,7 +72,10 @@ class Watcher(Protocol):
 
 
 class Coordinator:
-    """Runs one search to its end, or to an interrupt. `run` may be called once."""
+    """Runs one search to its end, or to an interrupt. `run` may be called once.
+
+    `pool` and `clock` (in seconds) may be replaced by ones that pretend (see `simulation`).
+    """
 
     def __init__(
         self,
@@ -84,36 +85,39 @@ class Coordinator:
         task: TextTask,
         checkpoints: Path,
         import_paths: Sequence[str] = (),
+        *,
+        pool: Callable[..., WorkerPool] = WorkerPool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings, self.archive, self.run_row, self.task = settings, archive, run, task
         self.checkpoints, self.import_paths = checkpoints, import_paths
         self.space = settings.space(task.vocabulary_size)
-        self.constraints = settings.parsed_constraints
         self.ledger = Ledger(
             settings.parsed_objectives,
             settings.budgets,
             settings.training.tokens_per_step,
             settings.training.decay_fraction,
         )
-        # Parameters, cache and FLOPs cost nothing to know and are kept whatever is optimised.
-        named = [*self.ledger.objectives, *map(find_objective, ALWAYS_KEPT)]
-        self._static_objectives = {o.name: o for o in named if o.kind == STATIC}.values()
+        self.admission = Admission(
+            self.ledger.objectives, settings.parsed_constraints, self.space.sizes, settings.training.length
+        )
         self.strategy = self._make_strategy()
-        self._begun = time.monotonic()
-        self._jobs: dict[str, tuple[int, int]] = {}
+        self._pool, self._clock = pool, clock
+        self._begun = clock()
+        self._jobs: dict[str, Work] = {}
         self._fruitless = 0
-        self._take_in_history()
         self.agenda = Agenda(settings, self.ledger, self.strategy, self._propose, lambda: self.seconds_left)
+        self._take_in_history()
 
     # The loop --------------------------------------------------------------------------------
 
     def run(self, watcher: Watcher) -> None:
         """Search until the budget is spent. On KeyboardInterrupt workers are stopped and it is raised on."""
-        self._begun = time.monotonic()
+        self._begun = self._clock()
         self._add_baselines()
         if self.seconds_left is not None and self.seconds_left <= 0:
             return
-        with WorkerPool(
+        with self._pool(
             TARGET, self.settings.workers, setup=self._setup(), import_paths=self.import_paths
         ) as pool:
             while True:
@@ -129,14 +133,14 @@ class Coordinator:
     @property
     def seconds(self) -> float:
         """Seconds of search so far, earlier sessions included."""
-        return self.run_row.seconds + time.monotonic() - self._begun
+        return self.run_row.seconds + self._clock() - self._begun
 
     def book_time(self, status: str | None = None) -> None:
         """Write the seconds spent to the run's row, often, so that a killed run has used its budget too."""
         self.run_row = self.archive.update_run(
             self.run_row.id, status=status, add_seconds=self.seconds - self.run_row.seconds
         )
-        self._begun = time.monotonic()
+        self._begun = self._clock()
 
     @property
     def seconds_left(self) -> float | None:
@@ -149,7 +153,7 @@ class Coordinator:
             job = self.agenda.next()
             if job is None:
                 return 0 < self._fruitless < _PATIENCE
-            self._start(pool, *job)
+            self._start(pool, job)
         # Workers that are still starting up, or all busy: there may be work once one is free.
         left = self.seconds_left
         return bool(self._jobs) or left is None or left > 0
@@ -161,22 +165,23 @@ class Coordinator:
             return
         for name in list(self._jobs):
             pool.cancel(name)
-            self.ledger.abandon(*self._jobs.pop(name))
+            self.ledger.abandon(self._jobs.pop(name))
 
-    def _start(self, pool: WorkerPool, index: int, rung: int) -> None:
-        candidate = self.ledger.candidates[index]
+    def _start(self, pool: WorkerPool, work: Work) -> None:
+        candidate = self.ledger.candidates[work.candidate]
         payload = {
-            "index": index,
+            "index": work.candidate,
             "genome": candidate.genome,
-            "rung": rung,
-            "seed": self.settings.seed,
-            "constrained": candidate.role == SEARCH and rung == 0,
-            "known": self._known(index),
+            "rung": work.rung,
+            "seed": work.seed(self.settings.seed),
+            "stage": work.stage,
+            "constrained": candidate.role == SEARCH and work.rung == 0 and not work.repeat,
+            "known": self._known(work.candidate),
         }
-        name = f"{index}-{rung}"
+        name = f"{work.candidate}-{work.rung}-{work.repeat}"
         pool.submit(Job(name, payload, self.settings.time_limit, self.settings.memory_limit))
-        self._jobs[name] = (index, rung)
-        self.ledger.start(index, rung)
+        self._jobs[name] = work
+        self.ledger.start(work)
 
     def _known(self, index: int) -> dict[str, tuple[float, float]]:
         """Figures that do not change from rung to rung, with their errors."""
@@ -187,15 +192,20 @@ class Coordinator:
         return {}
 
     def _take_in(self, outcome: Outcome) -> EvaluationRow:
-        index, rung = self._jobs.pop(outcome.id)
+        work = self._jobs.pop(outcome.id)
         value: dict[str, Any] = outcome.value or {}
+        if value.get("status") == "full":
+            # Not the candidate's doing: it has no row, and trains again when the run is resumed.
+            self.ledger.abandon(work)
+            raise OutputError(f"{value['error']}: free some room, then resume run {self.run_row.name}")
         row = self.archive.add_evaluation(
             self.run_row.id,
-            candidate=index,
-            rung=rung,
+            candidate=work.candidate,
+            rung=work.rung,
             steps=value.get("steps", 0),
             tokens=value.get("tokens", 0),
-            seed=self.settings.seed,
+            seed=work.seed(self.settings.seed),
+            stage=work.stage,
             status=value.get("status", outcome.status),
             error=value.get("error", outcome.error),
             values=value.get("values", {}),
@@ -206,11 +216,11 @@ class Coordinator:
             started_at=outcome.started_at,
             finished_at=outcome.finished_at,
         )
-        event = self.ledger.add_evaluation(row)
+        event = self.ledger.add_evaluation(row, self.settings.seed)
         if event is not None:
             self.strategy.observe(event)
         if row.status == "infeasible":
-            self.archive.set_candidate_status(self.run_row.id, index, "infeasible", row.error)
+            self.archive.set_candidate_status(self.run_row.id, row.candidate, "infeasible", row.error)
         self.book_time()
         return row
 
@@ -220,7 +230,7 @@ class Coordinator:
         """Ask the strategy until a proposal can be trained; each one, trained or not, is a row."""
         if self.settings.candidates is not None and self.ledger.trained() >= self.settings.candidates:
             return None
-        begun = time.monotonic()
+        begun = self._clock()
         while self._fruitless < _PATIENCE:
             proposal = self.strategy.propose(self.ledger.next_index)
             if proposal is None:
@@ -231,7 +241,7 @@ class Coordinator:
                 return row.index
             self._fruitless += 1
             # Results must not wait for a long hunt; but a repeatable run must not depend on the clock.
-            if self.settings.mode == "async" and time.monotonic() - begun > _HUNT:
+            if self.settings.mode == "async" and self._clock() - begun > _HUNT:
                 return None
         if not self.ledger.costs:
             raise ConfigurationError(
@@ -241,51 +251,12 @@ class Coordinator:
         return None
 
     def _add_proposal(self, proposal: Proposal) -> CandidateRow:
-        offspring = proposal.offspring
-        status, architecture = "pending", ""
-        reason: str | None = None
-        values: dict[str, float] = {}
-        if offspring.validity == "rejected":
-            status, reason = "rejected", ", ".join(offspring.repaired_genes)
-        else:
-            architecture = offspring.genome.architecture
-            if architecture in self.ledger.architectures:
-                status, reason = "duplicate", "already tried or under way"
-            else:
-                values, reason = self._static(offspring.genome)
-                status = "pending" if reason is None else "infeasible"
         return self._add(
-            genome=str(offspring.genome),
-            architecture=architecture,
-            operator=offspring.operator,
+            **self.admission.judge(proposal.offspring, self.ledger.architectures),
             parents=proposal.parents,
-            validity=offspring.validity,
-            repaired_genes=offspring.repaired_genes,
-            status=status,
-            reason=reason,
-            values=values,
             generation=proposal.generation,
             staleness=len(self._jobs),
         )
-
-    def _static(self, genome: Any) -> tuple[dict[str, float], str | None]:
-        """Static figures, and how they break a constraint, if they do."""
-        subject = Subject(genome, self.space.sizes, self.settings.training.length)
-        try:
-            values = {o.name: o.measure(subject).value for o in self._static_objectives}
-        except ObjectiveError as error:
-            return {}, str(error)
-        endless = [name for name, value in values.items() if not math.isfinite(value)]
-        broken = (
-            f"objective {endless[0]} is {values[endless[0]]}: return a finite number" if endless else None
-        )
-        for constraint in self.constraints:
-            if constraint.objective.kind == STATIC:
-                name = constraint.objective.name
-                values.setdefault(name, constraint.objective.measure(subject).value)
-                if broken is None and not constraint.holds(values[name]):
-                    broken = constraint.broken_by(values[name])
-        return values, broken
 
     def _add_baselines(self) -> None:
         if not self.settings.baselines or any(self.ledger.of_role(BASELINE)):
@@ -297,7 +268,7 @@ class Coordinator:
                 genome=str(genome),
                 architecture=genome.architecture,
                 operator="baseline",
-                values=self._static(genome)[0],
+                values=self.admission.figures(genome)[0],
                 spec=compile_genome(genome, self.space.sizes).to_dict(),
             )
 
@@ -315,25 +286,26 @@ class Coordinator:
         for candidate in self.archive.candidates(self.run_row.id):
             self.ledger.add_candidate(candidate)
         for evaluation in self.archive.evaluations(self.run_row.id):
-            self.ledger.add_evaluation(evaluation)
+            self.ledger.add_evaluation(evaluation, self.settings.seed)
         last = max((c.generation for c in self.ledger.of_or_dropped(SEARCH)), default=0)
         for generation in range(last + 1):
             if generation:
-                assert isinstance(self.strategy, NSGA2)
-                self.strategy.close_generation()
+                self.agenda.generational.close_generation()
             self.strategy.replay(self.ledger.history(generation))
 
     def _make_strategy(self) -> Strategy:
         settings = self.settings
-        if settings.strategy == "random":
-            return RandomSearch(self.space, settings.seed)
-        return NSGA2(
+        return make_strategy(
+            settings.strategy,
             self.space,
             settings.seed,
             rates=settings.rates,
             population=settings.population,
             elitism=settings.elitism,
             generational=settings.mode == "generational",
+            top_rung=self.ledger.top,
+            screen=self.admission.screen,
+            seeds=motifs_of(self.space) if settings.seeds == "motifs" else (),
         )
 
     def _setup(self) -> dict[str, Any]:
@@ -351,11 +323,10 @@ class Coordinator:
         """How the run stands."""
         progress = pool.progress()
         running = []
-        for name, (index, rung) in self._jobs.items():
+        for name, work in self._jobs.items():
             told = progress.get(name, {})
-            running.append(
-                Running(self.ledger.candidates[index], rung, told.get("step", 0), told.get("total", 0))
-            )
+            candidate = self.ledger.candidates[work.candidate]
+            running.append(Running(candidate, work.rung, told.get("step", 0), told.get("total", 0)))
         fraction, left = self._fraction()
         return Snapshot(
             seconds=self.seconds,
@@ -373,10 +344,12 @@ class Coordinator:
         settings, fractions = self.settings, [0.0]
         if settings.minutes is not None:
             fractions.append(self.seconds / (60 * settings.minutes))
+        searched = 0.0
         if settings.candidates is not None:
-            fractions.append(self.ledger.trained() / settings.candidates)
+            searched = self.ledger.trained() / settings.candidates
         if settings.generations is not None:
-            fractions.append(self.ledger.trained() / (settings.population * settings.generations))
+            searched = max(searched, self.ledger.trained() / (settings.population * settings.generations))
+        fractions.append((1 - settings.reevaluate) * searched)
         fraction = min(1.0, max(fractions))
         if settings.minutes is not None:
             return fraction, max(0.0, 60 * settings.minutes - self.seconds)

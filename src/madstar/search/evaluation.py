@@ -1,11 +1,13 @@
 """One evaluation in a worker process: measure, train to a rung, and score.
 
 The worker holds no state between jobs but the data; a candidate's trunk waits on disk from rung to
-rung. If it is missing the candidate trains from the start, to the same result.
+rung. If it is missing the candidate trains from the start, to the same result. Repeats and validations
+always train from the start, and neither read nor write a trunk.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ..genome import Genome, Sizes
@@ -44,7 +47,13 @@ from ..training.budget import Budget
 Report = Callable[[dict[str, Any]], None]
 TARGET = f"{__name__}:make_handler"
 TEST = "test_bits_per_byte"
+SEARCH, REPEAT, VALIDATION = "search", "repeat", "validation"
+FULL = "full"
+"""The status of an evaluation that could not write its files: the disk's fault, not the candidate's."""
+# Test windows that a validation scores: so many that only another seed moves the figure.
+_VALIDATION_TEST_WINDOWS = 2048
 _REPORT_SECONDS = 0.5
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def worker_setup(
@@ -93,7 +102,13 @@ def _warm_up() -> None:
 
 
 class Evaluator:
-    """Evaluates candidates of one run; its payloads are {index, genome, rung, seed, constrained}."""
+    """Evaluates candidates of one run.
+
+    A payload is {index, genome, rung, seed, constrained}, and may have `known` figures. `stage` is
+    "search" where it is missing; a "repeat" or "validation" trains from scratch. `budget` is a budget's
+    text, the rung's where it is missing. A validation with `save` keeps its weights, in the file that
+    `validated_weights_path` names.
+    """
 
     def __init__(
         self,
@@ -113,9 +128,18 @@ class Evaluator:
     def evaluate(self, payload: dict[str, Any], report: Report) -> dict[str, Any]:
         """One evaluation: {"status": "ok", "values", "errors", "steps", "tokens", "curve", "timings"},
 
-        or {"status": "diverged" or "infeasible", "error"}.
+        or {"status": "diverged", "infeasible" or "error", "error"}; {"status": "full"} where the disk is.
         """
         started = time.monotonic()
+        try:
+            return self._evaluate(payload, report, started)
+        except (OSError, SafetensorError) as error:
+            if not is_disk_full(error):
+                raise
+            told = f"{self.checkpoints} cannot be written to (the disk is full)"
+            return {"status": FULL, "error": told, **_no_training(time.monotonic() - started)}
+
+    def _evaluate(self, payload: dict[str, Any], report: Report, started: float) -> dict[str, Any]:
         subject = Subject(Genome.parse(payload["genome"]), self.sizes, self.training.length)
         measured = self._measure(subject, payload)
         broken = self._broken(measured) if payload["constrained"] else None
@@ -154,20 +178,15 @@ class Evaluator:
 
     def _train(self, subject: Subject, payload: dict[str, Any], report: Report) -> dict[str, Any]:
         begun = time.monotonic()
-        seed, index = payload["seed"], payload["index"]
+        seed, stage = payload["seed"], payload.get("stage", SEARCH)
         trainer = Trainer(Backbone(subject.spec, seed), self.task, self.training, seed)
-        trunk = self.checkpoints / f"{index}-trunk.safetensors"
-        resumed = payload["rung"] > 0 and load_trunk(trainer, trunk)
+        resumed = stage == SEARCH and payload["rung"] > 0 and load_trunk(trainer, self._trunk(payload))
         built = time.monotonic()
-        trained = trainer.train_to(self.budgets[payload["rung"]], _progress(report))
+        trained = trainer.train_to(self._budget(payload), _progress(report))
         finished = time.monotonic()
-        values, errors, metrics = self._qualities(trained.model, payload["rung"])
+        values, errors, metrics = self._qualities(trained.model, payload["rung"], stage)
         evaluated = time.monotonic()
-        if payload["rung"] + 1 < len(self.budgets):
-            save_trunk(trainer, trunk)
-        else:
-            trunk.unlink(missing_ok=True)
-        save_weights(trained.model, weights_path(self.checkpoints, index))
+        self._save(trainer, trained.model, payload, stage)
         assert isinstance(trained.model, Backbone)
         subject.trained = trained.model
         subject.metrics = metrics
@@ -188,23 +207,43 @@ class Evaluator:
             },
         }
 
+    def _trunk(self, payload: dict[str, Any]) -> Path:
+        return self.checkpoints / f"{payload['index']}-trunk.safetensors"
+
+    def _budget(self, payload: dict[str, Any]) -> Budget:
+        text = payload.get("budget")
+        return self.budgets[payload["rung"]] if text is None else Budget.parse(text)
+
+    def _save(self, trainer: Trainer, model: nn.Module, payload: dict[str, Any], stage: str) -> None:
+        """Keep the trunk for the next rung, and the decayed weights; of other stages those asked for."""
+        index, rung = payload["index"], payload["rung"]
+        if stage == SEARCH:
+            if rung + 1 < len(self.budgets):
+                save_trunk(trainer, self._trunk(payload))
+            else:
+                self._trunk(payload).unlink(missing_ok=True)
+            save_weights(model, weights_path(self.checkpoints, index))
+        elif stage == VALIDATION and payload.get("save"):
+            save_weights(model, validated_weights_path(self.checkpoints, index, rung))
+
     def _qualities(
-        self, model: nn.Module, rung: int
+        self, model: nn.Module, rung: int, stage: str
     ) -> tuple[dict[str, float], dict[str, float], dict[str, Measurement]]:
         """Values and errors to keep, and the metrics that objectives may use.
 
-        At the highest rung the test split is scored too, for the report alone: it is kept beside the
-        others, and no objective and no strategy ever sees it.
+        At the highest rung, in a repeat and in a validation the test split is scored too, for the report
+        alone: it is kept beside the others, and no objective and no strategy ever sees it.
         """
         settings = self.training
-        measured = [("valid", "bits_per_byte")]
-        if rung + 1 == len(self.budgets):
-            measured.append(("test", TEST))
+        limits = {"valid": settings.validation_windows}
+        if stage != SEARCH or rung + 1 == len(self.budgets):
+            limits["test"] = settings.validation_windows
+        if stage == VALIDATION:
+            limits["test"] = max(settings.validation_windows, _VALIDATION_TEST_WINDOWS)
         values, errors, metrics = {}, {}, {}
-        for split, name in measured:
-            quality = evaluate(
-                model, self.task, split, batch=settings.evaluation_batch, limit=settings.validation_windows
-            )
+        for split, limit in limits.items():
+            name = TEST if split == "test" else "bits_per_byte"
+            quality = evaluate(model, self.task, split, batch=settings.evaluation_batch, limit=limit)
             values[name], errors[name] = quality.bits_per_byte, quality.standard_error
             if split == "valid":
                 values["perplexity"] = quality.perplexity
@@ -221,6 +260,21 @@ class Evaluator:
 def weights_path(checkpoints: Path, index: int) -> Path:
     """Where a candidate's weights lie, those of the highest rung it has reached."""
     return checkpoints / f"{index}.safetensors"
+
+
+def validated_weights_path(checkpoints: Path, index: int, number: int) -> Path:
+    """Where a candidate's weights lie after the first seed of a run's validation of that number."""
+    return checkpoints / f"{index}-validation-{number}.safetensors"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room left, or no more of it for this user."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    # safetensors writes in Rust, and says the number in words.
+    return isinstance(error, SafetensorError) and any(
+        f"os error {number})" in str(error) or f"code: {number}," in str(error) for number in _NO_ROOM
+    )
 
 
 def _no_training(seconds: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..genome import Genome
 from ..liv import Backbone
 from ..objectives import find_objective
 from ..training import load_weights
-from .coordinator import ALWAYS_KEPT
+from .admission import ALWAYS_KEPT
 from .evaluation import TEST, weights_path
 from .settings import SearchSettings
 from .summary import Entry, RunSummary, summarise

@@ -27,9 +27,10 @@ from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
 from .coordinator import Coordinator, Snapshot, Watcher
+from .lock import RunLock
 from .run import ARCHIVE_NAME, DATA_NAME, DEFAULT_HOME, Run, data_key
 from .settings import SearchSettings
-from .strategy import proposal_rng
+from .strategies import proposal_rng
 
 _SAMPLED = 200
 
@@ -118,7 +119,8 @@ def begin(
                 },
             },
         )
-        return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=False)
+        with RunLock(home / row.name, row.name):
+            return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=False)
 
 
 def resume(
@@ -130,12 +132,16 @@ def resume(
 ) -> Run:
     """Go on with a run where it stopped; `minutes` gives it a new total.
 
-    Raises ArchiveError for an unknown run, or one whose data have changed since.
+    Raises ArchiveError for an unknown run, one whose data have changed since, and one that another
+    process is at work on.
     """
     torch.set_num_threads(1)
     home = Path(home)
-    with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
+    with contextlib.ExitStack() as stack:
+        archive = stack.enter_context(Archive.open(home / ARCHIVE_NAME, create=False))
         row = archive.run(name)
+        stack.enter_context(RunLock(home / row.name, row.name))
+        row = archive.run(row.id)  # as it was left by the process that may just have let go of it
         settings = SearchSettings(**row.config["settings"])
         if minutes is not None:
             settings = make_settings(**{**settings.model_dump(), "minutes": minutes})
@@ -198,20 +204,36 @@ def _carry_on(
 ) -> Run:
     run = Run(home, row)
     _make_directory(run.checkpoints)
-    coordinator = Coordinator(settings, archive, row, task, run.checkpoints, import_paths=[os.getcwd()])
-    watcher.began(row, settings, task, resumed)
+    _sweep(run.checkpoints)
     try:
+        coordinator = Coordinator(settings, archive, row, task, run.checkpoints, import_paths=[os.getcwd()])
+    except KeyboardInterrupt:
+        _book(lambda: archive.update_run(row.id, status="interrupted"))
+        raise SearchInterrupted(row.name) from None
+    try:
+        watcher.began(row, settings, task, resumed)
         coordinator.run(watcher)
     except KeyboardInterrupt:
-        coordinator.book_time("interrupted")
+        _book(lambda: coordinator.book_time("interrupted"))
         raise SearchInterrupted(row.name) from None
     except BaseException:
-        # The first error is the one to tell, also where the disk is full and this cannot be written.
-        with contextlib.suppress(MadstarError):
-            coordinator.book_time("failed")
+        _book(lambda: coordinator.book_time("failed"))
         raise
     coordinator.book_time("finished")
     return run
+
+
+def _book(write: Callable[[], object]) -> None:
+    """Write how a session ended; what ended it is the thing to tell, also where this cannot be written."""
+    with contextlib.suppress(MadstarError):
+        write()
+
+
+def _sweep(checkpoints: Path) -> None:
+    """Remove what workers that were killed had half written; no one else is at work on the run."""
+    for partial in checkpoints.glob(".*.safetensors.*"):
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _prepare(settings: SearchSettings, home: Path) -> TextTask:
@@ -272,5 +294,8 @@ def _make_directory(path: Path) -> None:
         probe.write_bytes(b"madstar")
         probe.unlink()
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise OutputError(f"{path} cannot be written to ({reason}): choose another directory") from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutputError(f"{path} cannot be written to: the disk is full: make room there") from None
+        raise OutputError(
+            f"{path} cannot be written to ({error.strerror}): choose another directory"
+        ) from None

@@ -27,7 +27,9 @@ class SearchSettings(BaseModel):
     """Everything that decides what a search does.
 
     It ends after `minutes`, after `candidates` trained, or after `generations`, whichever is set and
-    comes first. `rungs` are rising budgets; the best `promote` share of each goes on to the next.
+    comes first. `rungs` are rising budgets; the most promising `promote` share of each goes on to the next.
+    `reevaluate` is the share of the budget in which finalists are trained again with other seeds. `seeds`
+    says whether the first proposals are known good motifs ("motifs") or not ("none").
     Mode "async" keeps every worker busy; "generational" waits for whole generations and is
     reproducible. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker) are for one
     evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
@@ -56,8 +58,10 @@ class SearchSettings(BaseModel):
     training: TrainingSettings = TrainingSettings()
     rungs: tuple[str, ...] = ("50", "100", "200", "400")
     promote: float = Field(1 / 3, gt=0, le=1)
+    reevaluate: float = Field(0.15, ge=0, lt=1)
 
-    strategy: Literal["nsga2", "random"] = "nsga2"
+    strategy: Literal["nsga2", "regularised", "local", "random", "screened"] = "nsga2"
+    seeds: Literal["none", "motifs"] = "none"
     mode: Literal["async", "generational"] = "async"
     population: int = Field(16, ge=2)
     elitism: int = Field(2, ge=0)

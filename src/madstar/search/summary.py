@@ -6,14 +6,16 @@ and on another machine.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
-from ..archive.queries import ValidityCounts, validity_counts
+from ..archive.queries import ValidityCounts, top_rung, validity_counts
 from ..genome import Genome
 from ..objectives import Objective
 from .ledger import BASELINE, SEARCH
@@ -28,12 +30,14 @@ class Entry:
     """A candidate with its figures at the highest rung it has reached.
 
     `values` and `errors` (standard errors) are by objective name, and hold "bits_per_byte" and
-    "perplexity" too. `curve` is (step, training bits per byte).
+    "perplexity" too. For a finalist that was trained again with other seeds (`repeats`) they are means
+    over `seeds` trainings, and the errors hold the spread over seeds as well as that over windows.
     """
 
     candidate: CandidateRow
     evaluation: EvaluationRow
     genome: Genome
+    repeats: tuple[EvaluationRow, ...] = ()
 
     @property
     def index(self) -> int:
@@ -51,14 +55,19 @@ class Entry:
         return self.evaluation.rung
 
     @property
+    def seeds(self) -> int:
+        """How many trainings the figures are a mean of."""
+        return 1 + len(self.repeats)
+
+    @cached_property
     def values(self) -> dict[str, float]:
         """Figures by name."""
-        return self.evaluation.values
+        return mean_values((self.evaluation, *self.repeats))
 
-    @property
+    @cached_property
     def errors(self) -> dict[str, float]:
         """Standard errors by name."""
-        return self.evaluation.errors
+        return mean_errors((self.evaluation, *self.repeats))
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,8 @@ class RunSummary:
         return {
             "run": self.run.name,
             "status": self.run.status,
+            "strategy": self.settings.strategy,
+            "motif_seeds": self.settings.seeds,
             "seconds": round(self.run.seconds, 3),
             "data": self.task,
             "objectives": [
@@ -135,11 +146,14 @@ def summarise(archive: Archive, run: RunRow) -> RunSummary:
     searched = [e for e in entries if e.candidate.role == SEARCH]
     baselines = [e for e in entries if e.candidate.role == BASELINE]
     rung = max((e.rung for e in searched), default=0)
-    at_rung = {r.candidate: r for r in evaluations if r.rung == rung and r.status == "ok"}
+    at_rung = {
+        r.candidate: r for r in evaluations if r.rung == rung and r.status == "ok" and r.stage == "search"
+    }
     compared = [e for e in searched if e.rung == rung]
     front = _front(compared, objectives)
-    reference, volumes = _hypervolumes(at_rung, candidates, evaluations, objectives)
-    failures = {s: sum(row.status == s for row in evaluations) for s in FAILURES}
+    reference, volumes = _hypervolumes(compared, at_rung, candidates, evaluations, objectives)
+    tried = [row for row in evaluations if row.stage != "validation"]
+    failures = {s: sum(row.status == s for row in tried) for s in FAILURES}
     return RunSummary(
         run=run,
         settings=settings,
@@ -150,7 +164,7 @@ def summarise(archive: Archive, run: RunRow) -> RunSummary:
         baselines=tuple(Entry(e.candidate, at_rung.get(e.index, e.evaluation), e.genome) for e in baselines),
         entries=tuple(entries),
         candidates=candidates,
-        evaluations=evaluations,
+        evaluations=tuple(tried),
         hypervolumes=volumes,
         reference=reference,
         validity=validity_counts(c for c in candidates if c.role == SEARCH),
@@ -163,15 +177,34 @@ def costs_of(values: dict[str, float], objectives: Sequence[Objective]) -> tuple
     return tuple(o.cost(values[o.name]) for o in objectives)
 
 
+def mean_values(rows: Sequence[EvaluationRow]) -> dict[str, float]:
+    """Means over trainings that differ in their seed, of the figures that all have."""
+    names = [name for name in rows[0].values if all(name in row.values for row in rows)]
+    return {name: float(np.mean([row.values[name] for row in rows])) for name in names}
+
+
+def mean_errors(rows: Sequence[EvaluationRow]) -> dict[str, float]:
+    """Standard errors of those means: that over held-out windows, which all share, and that over seeds."""
+    errors = {}
+    for name in rows[0].errors:
+        if not all(name in row.errors for row in rows):
+            continue
+        windows = float(np.mean([row.errors[name] for row in rows]))
+        values = [row.values[name] for row in rows if name in row.values]
+        seeds = float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+        errors[name] = (windows**2 + seeds**2) ** 0.5
+    return errors
+
+
 def _entries(candidates: Sequence[CandidateRow], evaluations: Sequence[EvaluationRow]) -> list[Entry]:
-    highest: dict[int, EvaluationRow] = {}
+    repeats: defaultdict[int, list[EvaluationRow]] = defaultdict(list)
     for row in evaluations:
-        if row.status == "ok" and (row.candidate not in highest or row.rung > highest[row.candidate].rung):
-            highest[row.candidate] = row
+        if row.stage == "repeat" and row.status == "ok":
+            repeats[row.candidate].append(row)
     by_index = {candidate.index: candidate for candidate in candidates}
     return [
-        Entry(by_index[index], row, Genome.parse(by_index[index].genome))
-        for index, row in sorted(highest.items())
+        Entry(by_index[index], row, Genome.parse(by_index[index].genome), tuple(repeats[index]))
+        for index, row in top_rung(evaluations).items()
     ]
 
 
@@ -184,16 +217,21 @@ def _front(entries: Sequence[Entry], objectives: Sequence[Objective]) -> list[En
 
 
 def _hypervolumes(
+    compared: Sequence[Entry],
     at_rung: dict[int, EvaluationRow],
     candidates: Sequence[CandidateRow],
     evaluations: Sequence[EvaluationRow],
     objectives: Sequence[Objective],
 ) -> tuple[tuple[float, ...], tuple[tuple[int, float], ...]]:
-    """The reference point, and the hypervolume of the candidates after each evaluation at the rung."""
+    """The reference point, and the hypervolume of the candidates after each evaluation at the rung.
+
+    A candidate counts from its first evaluation there, with the mean of all.
+    """
     if not at_rung:
         return (), ()
     role = {candidate.index: candidate.role for candidate in candidates}
     costs = {index: costs_of(row.values, objectives) for index, row in at_rung.items()}
+    costs |= {entry.index: costs_of(entry.values, objectives) for entry in compared}
     corner = _reference(np.array(list(costs.values())))
     seen: list[tuple[float, ...]] = []
     volumes = []
@@ -219,6 +257,7 @@ def _entry_dict(entry: Entry) -> dict[str, Any]:
         "genome": str(entry.genome),
         "rung": entry.rung,
         "steps": entry.evaluation.steps,
+        "seeds": entry.seeds,
         "values": entry.values,
         "errors": entry.errors,
         "operator": entry.candidate.operator,

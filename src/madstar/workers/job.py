@@ -48,14 +48,16 @@ class Outcome:
 
     Args:
         id: The job's id.
-        status: "ok"; "error" if the handler raised; "timeout" or "memory" if it went beyond a
-            limit; "crash" if its process died.
+        status: "ok"; "error" if the handler raised or started too many processes; "timeout" or
+            "memory" if it went beyond a limit; "crash" if its process died. A process that was
+            killed from outside is no crash the first time: the job is tried once more.
         value: What the handler returned if the status is "ok", else None.
         error: One line that says what happened, None if the status is "ok".
         worker: The worker's place in the pool, from 0.
-        seconds: Time from `submit` to the end, on a clock that never jumps.
-        started_at: Seconds since the epoch at `submit`.
-        finished_at: Seconds since the epoch at the end.
+        seconds: Time from the start of the last try to the end, on a clock that never jumps.
+        started_at: Seconds since the epoch when that try began.
+        finished_at: `started_at` and `seconds` together, so that it is never the earlier one,
+            wherever the machine's clock has been set meanwhile.
     """
 
     id: str

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
 
 from madstar.errors import WorkerError
+from madstar.workers.family import descendants, proportional_bytes, resident_bytes
 from madstar.workers.frames import FrameError, FrameReader
 from madstar.workers.job import Job
 
@@ -32,19 +33,28 @@ _ONE_THREAD = (
 )
 _TAIL = 1 << 14  # bytes of a child's output kept to explain its death; a dump of many modules fits
 _LAST_WORDS = (("terminate called", "what()", "libc++abi:"), ("Fatal Python error",))
+_FOREIGN = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 _CHUNK = 1 << 16
 _TURN = 64  # chunks read from one child before others get their turn
 
 
 @dataclass(frozen=True)
 class Running:
-    """A job on its worker, with the times that its outcome needs."""
+    """A job on its worker, with the times that its outcome needs.
+
+    `tried` says that a first try was ended from outside.
+    """
 
     job: Job
     frame: bytes
     memory_limit: int | None
     began: float
     started_at: float
+    tried: bool = False
+
+    def again(self) -> "Running":
+        """The same job, started anew now."""
+        return replace(self, began=time.monotonic(), started_at=time.time(), tried=True)
 
     @property
     def deadline(self) -> float:
@@ -102,9 +112,14 @@ class WorkerProcess:
         return self.ready and self.running is None and not self.dismissed and self.lost_at is None
 
     def mark_ready(self) -> None:
-        """Note that the child is set up, and how much memory it holds before any job."""
+        """Note that the child is set up, and how much memory it holds before any job.
+
+        The time of a job that waits to be tried again runs from here.
+        """
         self.ready = True
-        self._at_ready = self._resident()
+        self._at_ready = resident_bytes(self._process.pid)
+        if self.running is not None:
+            self.running = self.running.again()
 
     @property
     def wants_to_write(self) -> bool:
@@ -113,7 +128,7 @@ class WorkerProcess:
 
     def send(self) -> None:
         """Write what the child's socket takes now, a new job's frame included."""
-        if self.running is not None and self._sent is not self.running:
+        if self.ready and self.running is not None and self._sent is not self.running:
             self._outgoing += self.running.frame
             self._sent = self.running
             self._tail = b""
@@ -178,15 +193,17 @@ class WorkerProcess:
         except psutil.Error:
             return True
 
-    def growth(self) -> int:
-        """Return the resident bytes that the child has gained since it was ready."""
-        return self._resident() - self._at_ready
+    def family(self) -> list[int]:
+        """Return the processes that the child has started and those that these have."""
+        return descendants(self._process.pid)
 
-    def _resident(self) -> int:
-        try:
-            return 0 if self._inspector is None else int(self._inspector.memory_info().rss)
-        except psutil.Error:
-            return 0
+    def growth(self, family: Sequence[int] = (), *, exact: bool = False) -> int:
+        """Return the resident bytes that the child has gained since it was ready, its family's included.
+
+        A forked process shares most of its pages with its parent; only `exact` does not count them twice.
+        """
+        measure = proportional_bytes if exact and family else resident_bytes
+        return sum(map(measure, (self._process.pid, *family))) - self._at_ready
 
     def kill(self) -> None:
         """Kill the child, its group and its descendants that have left the group."""
@@ -222,6 +239,13 @@ class WorkerProcess:
         self.output.close()
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    def killed_from_outside(self) -> bool:
+        """Whether a signal ended the child that its own faults do not send; call it after `reap`.
+
+        The kernel sends one where the machine is out of memory, whoever it was that took it.
+        """
+        return self.complaint is None and -(self._process.returncode or 0) in _FOREIGN
 
     def epitaph(self) -> str:
         """Return one line on how the child ended; call it after `kill` and `reap`."""

@@ -22,10 +22,13 @@ from madstar.workers.process import Running, WorkerProcess
 _ROUND = 0.25  # seconds between looks at processes and their memory
 _SOON = 0.01  # seconds between looks while a process is on its way out
 _PATIENCE = 1.0  # seconds that a child may outlive its connection
-_TRIES = 2
+_TRIES = 2  # deaths in a row before any job that a place may have
+_TRIES_IF_KILLED = 5  # the same where the last was a killing from outside
+_FAMILY = 64  # processes that a job may have at a time beside its worker
 # Resident memory counts shared pages and libraries too; where the kernel keeps the limit itself,
 # this is only a second net and hangs lower.
 _SLACK = 1.5 if ENFORCED else 1.0
+_NO_SUCCESSOR = "its worker was killed, and no other could be started"
 
 
 class Supervisor:
@@ -50,6 +53,7 @@ class Supervisor:
         self._slots: list[WorkerProcess | None] = [None] * workers
         self._started = [False] * workers
         self._failures = [0] * workers
+        self._again: list[Running | None] = [None] * workers
         self._dying: list[WorkerProcess] = []
         self._next_round = 0.0
         self._selector = selectors.DefaultSelector()
@@ -193,16 +197,22 @@ class Supervisor:
         running = worker.running
         assert running is not None
         worker.running = None
+        self._conclude(running, worker.index, status, value, error)
+
+    def _conclude(
+        self, running: Running, index: int, status: Status, value: dict[str, Any] | None, error: str | None
+    ) -> None:
+        seconds = time.monotonic() - running.began
         self.finished.append(
             Outcome(
                 id=running.job.id,
                 status=status,
                 value=value,
                 error=error,
-                worker=worker.index,
-                seconds=time.monotonic() - running.began,
+                worker=index,
+                seconds=seconds,
                 started_at=running.started_at,
-                finished_at=time.time(),
+                finished_at=running.started_at + seconds,
             )
         )
         self._ring()
@@ -219,26 +229,35 @@ class Supervisor:
             self._mourn(worker, now)
             return
         running = worker.running
-        if running is not None and now >= running.deadline:
-            self._finish(worker, "timeout", None, f"no result within {running.job.time_limit:g} s")
-            self._failures[worker.index] = 0
-            self._discard(worker)
+        if not worker.ready:
+            if now - worker.born > self._start_timeout:
+                self._give_up(worker, f"not ready within {self._start_timeout:g} s")
+        elif running is not None and now >= running.deadline:
+            self._stop(worker, "timeout", f"no result within {running.job.time_limit:g} s")
         elif running is not None and look:
             self._weigh(worker, running)
-        elif not worker.ready and now - worker.born > self._start_timeout:
-            self._give_up(worker, f"not ready within {self._start_timeout:g} s")
+
+    def _stop(self, worker: WorkerProcess, status: Status, error: str) -> None:
+        """End a job that has gone beyond a limit, with its worker and all that it has started."""
+        self._finish(worker, status, None, error)
+        self._failures[worker.index] = 0
+        self._discard(worker)
 
     def _weigh(self, worker: WorkerProcess, running: Running) -> None:
+        """Stop a job that has too much memory or too many processes."""
+        family = worker.family()
+        if len(family) > _FAMILY:
+            self._stop(worker, "error", f"started {len(family)} processes, at most {_FAMILY} may run")
+            return
         if running.memory_limit is None:
             return
-        growth = worker.growth()
-        if growth > running.memory_limit * _SLACK:
+        most = running.memory_limit * _SLACK
+        growth = worker.growth(family)
+        if growth > most and family:
+            growth = worker.growth(family, exact=True)
+        if growth > most:
             limit = running.memory_limit / 2**20
-            self._finish(
-                worker, "memory", None, f"took {growth / 2**20:.0f} MiB, its limit is {limit:.0f} MiB"
-            )
-            self._failures[worker.index] = 0
-            self._discard(worker)
+            self._stop(worker, "memory", f"took {growth / 2**20:.0f} MiB, its limit is {limit:.0f} MiB")
 
     def _mourn(self, worker: WorkerProcess, now: float) -> None:
         """Handle a child that is dead, or that has lost its connection and is about to be."""
@@ -256,15 +275,36 @@ class Supervisor:
         if not worker.reap() and now - lost_at < 2 * _PATIENCE:
             return
         reason = worker.epitaph()
-        if worker.running is not None:
+        running = worker.running
+        if running is not None and worker.ready:
             self._failures[worker.index] = 0
-            memory = worker.running.memory_limit is not None and speaks_of_memory(reason)
+            if worker.killed_from_outside():
+                if not running.tried and self.failure is None:
+                    self._try_again(worker, running)
+                    return
+                reason = f"twice {reason}"
+            memory = running.memory_limit is not None and speaks_of_memory(reason)
             self._finish(worker, "memory" if memory else "crash", None, reason)
         else:
             self._failures[worker.index] += 1
-            if self._failures[worker.index] >= _TRIES:
+            tries = _TRIES_IF_KILLED if worker.killed_from_outside() else _TRIES
+            if self._failures[worker.index] >= tries:
                 self._give_up(worker, reason)
                 return
+            if running is not None:
+                self._try_again(worker, running)
+                return
+        self._discard(worker)
+
+    def _try_again(self, worker: WorkerProcess, running: Running) -> None:
+        """Have the worker's successor do its job.
+
+        Who kills from outside, the kernel or a person, had most likely other reasons than the job.
+        But a job may also be what made the machine run out of memory, so there is no third try.
+        """
+        self.progress.pop(running.job.id, None)
+        worker.running = None
+        self._again[worker.index] = running.again()
         self._discard(worker)
 
     def _give_up(self, worker: WorkerProcess, reason: str) -> None:
@@ -277,10 +317,16 @@ class Supervisor:
             self.failure = WorkerError(message)
         for other in [other for other in self._slots if other is not None and not other.ready]:
             self._discard(other)
+        for index, running in enumerate(self._again):
+            if running is not None:
+                self._again[index] = None
+                self._conclude(running, index, "crash", None, _NO_SUCCESSOR)
         self._ring()
 
     def _discard(self, worker: WorkerProcess) -> None:
         """Kill the child and free its place."""
+        if worker.running is not None and not worker.dismissed:
+            self._finish(worker, "crash", None, _NO_SUCCESSOR)
         self._slots[worker.index] = None
         for file in (worker.socket, worker.output):
             with contextlib.suppress(KeyError, ValueError):
@@ -303,6 +349,7 @@ class Supervisor:
             self._slots[index] = fresh
             self._selector.register(fresh.socket, selectors.EVENT_READ, fresh)
             self._selector.register(fresh.output, selectors.EVENT_READ, fresh)
+            fresh.running, self._again[index] = self._again[index], None
             fresh.send()
 
     def _await_writing(self) -> None:

@@ -20,9 +20,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ..genome import Genome, SearchSpace, sample
-from ..genome.variation import Offspring, settle
-from .ranking import Costs
+from ...genome import Genome, SearchSpace, sample
+from ...genome.variation import Offspring, settle
+from ..ranking import Costs
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,15 @@ class Strategy(Protocol):
         """Take note of a whole history, in its order."""
 
 
-class RandomSearch:
-    """Independent random genomes of the space: the control every search is compared with."""
+class Generational(Strategy, Protocol):
+    """A strategy that may work in generations, and then waits until it is told that one has ended."""
 
-    def __init__(self, space: SearchSpace, seed: int) -> None:
-        self.space, self.seed = space, seed
+    @property
+    def generation(self) -> int:
+        """The generation that proposals now belong to."""
 
-    def propose(self, index: int) -> Proposal | None:
-        """A random genome."""
-        return random_proposal(self.space, self.seed, index, 0)
-
-    def observe(self, event: Event) -> None:
-        """Nothing is learned."""
-
-    def replay(self, history: Iterable[Event]) -> None:
-        """Nothing is learned."""
+    def close_generation(self) -> None:
+        """All evaluations of this generation, promotions too, have ended."""
 
 
 def proposal_rng(seed: int, index: int) -> np.random.Generator:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..genome import Genome, SearchSpace, vary
-from ..genome.variation import VariationRates
-from .ranking import Costs, Standing, order
-from .strategy import Event, Proposal, Proposed, proposal_rng, random_proposal
+from ...genome import Genome, SearchSpace, vary
+from ...genome.variation import VariationRates
+from ..ranking import Costs, Standing, order
+from .contract import Event, Proposal, Proposed, proposal_rng, random_proposal
 
 
 class NSGA2:
@@ -89,8 +89,8 @@ class NSGA2:
 
     def _offspring(self, index: int, parents: list[Standing]) -> Proposal:
         rng = proposal_rng(self.seed, index)
-        first = _tournament(parents, rng)
-        second = _tournament([p for p in parents if p is not first], rng)
+        first = tournament(parents, rng)
+        second = tournament([p for p in parents if p is not first], rng)
         offspring = vary(self._genomes[first.index], self._genomes[second.index], self.space, self.rates, rng)
         both = "crossover" in offspring.operator
         return Proposal(
@@ -103,6 +103,6 @@ class NSGA2:
         return [Standing(index, costs[index]) for index in sorted(costs)]
 
 
-def _tournament(parents: list[Standing], rng: np.random.Generator) -> Standing:
+def tournament(parents: list[Standing], rng: np.random.Generator) -> Standing:
     """The better of two at random; parents are in order, best first."""
     return parents[int(rng.integers(len(parents), size=2).min())]

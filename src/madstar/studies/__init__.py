@@ -1,0 +1,1 @@
+"""What is concluded from what was tried: validation, comparison, motifs, lineage, scale."""

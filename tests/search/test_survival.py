@@ -1,0 +1,297 @@
+"""Kills, a full disk, two searches at once, a clock that jumps: nothing finished is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+import madstar
+from madstar.archive import Archive
+from madstar.errors import ArchiveError, OutputError
+from madstar.search import resume
+from madstar.search.lock import RunLock
+from madstar.search.run import ARCHIVE_NAME
+from madstar.search.summary import RunSummary
+from madstar.workers import Outcome, WorkerPool
+
+ROOT = Path(__file__).resolve().parents[2]
+CLOCKS = {"timings", "started_at", "finished_at", "proposed_at", "id", "run_id"}
+COMMAND = (
+    *("--length", "32", "--batch", "2", "--width", "16", "--heads", "4", "--depth", "2"),
+    *("--rungs", "2,4", "--population", "3", "--elitism", "1", "--candidates", "4", "--workers", "1"),
+)
+
+
+def facts(summary: RunSummary) -> list[dict[str, Any]]:
+    """All of a run's rows but what clocks and the database decide."""
+    return [
+        {name: value for name, value in vars(row).items() if name not in CLOCKS}
+        for row in (*summary.candidates, *summary.evaluations)
+    ]
+
+
+def evaluated(home: Path, name: str) -> list[tuple[int, int, str]]:
+    """Candidate, rung and status of each evaluation."""
+    with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
+        return [(row.candidate, row.rung, row.status) for row in archive.evaluations(archive.run(name).id)]
+
+
+def command(text: Path, home: Path, name: str, *more: str) -> list[str]:
+    place = ("--data", str(text), "--home", str(home), "--name", name)
+    return [sys.executable, "-m", "madstar", "search", *place, *COMMAND, *more]
+
+
+# The lock -----------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_being_worked_on_is_not_taken_up_again(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / ARCHIVE_NAME) as archive:
+        row = archive.create_run("one", {})
+        archive.update_run(row.id, status="interrupted")
+    told = rf"run one is being worked on by process {os.getpid()} since \d.*: wait for it, or stop it$"
+    with RunLock(tmp_path / "one", "one"), pytest.raises(ArchiveError, match=told):
+        resume("one", home=tmp_path)
+    with Archive.open(tmp_path / ARCHIVE_NAME) as archive:
+        assert archive.run("one").status == "interrupted"
+
+
+def test_a_lock_can_be_taken_again_once_it_is_let_go_of(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunLock(tmp_path / "one", "one"), RunLock(tmp_path / "two", "two"):
+            assert (tmp_path / "one" / ".lock").read_text().startswith(f"process {os.getpid()} since ")
+    with pytest.raises(ValueError, match="mine"), RunLock(tmp_path / "one", "one"):
+        raise ValueError("mine")
+    with RunLock(tmp_path / "one", "one"):
+        pass
+
+
+def test_a_lock_goes_with_its_holder_and_not_with_what_that_has_started(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import subprocess, sys, time
+        from pathlib import Path
+        from madstar.search.lock import RunLock
+        with RunLock(Path(sys.argv[1]), "one"):
+            child = subprocess.Popen(["sleep", "600"], close_fds=False)
+            print(child.pid, flush=True)
+            time.sleep(600)
+        """
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(ArchiveError, match=f"by process {holder.pid} since"), RunLock(tmp_path, "one"):
+            pass
+        holder.kill()
+        holder.wait()
+        with RunLock(tmp_path, "one"):
+            os.kill(child, 0)  # it lives, and does not hold the lock
+    finally:
+        holder.kill()
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()
+
+
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_a_place_that_cannot_be_locked_is_named(place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"\.lock cannot be locked"), RunLock(tmp_path / place, "one"):
+        pass
+
+
+def test_two_searches_share_an_archive(text: Path, tmp_path: Path) -> None:
+    searches = [
+        subprocess.Popen(
+            command(text, tmp_path, name, "--seed", seed),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, seed in (("one", "1"), ("two", "1"))
+    ]
+    for process in searches:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    for name in ("one", "two"):
+        with Archive.open(tmp_path / ARCHIVE_NAME, create=False) as archive:
+            row = archive.run(name)
+            assert row.status == "finished"
+            wanted = {c.index for c in archive.candidates(row.id) if c.status == "pending"}
+            rows = archive.evaluations(row.id)
+        assert len(wanted) == 4 + 4
+        assert {row.candidate for row in rows if row.rung == 0} == wanted
+        assert {row.status for row in rows} == {"ok"}
+        assert [row.sequence for row in rows] == list(range(len(rows)))
+
+
+# A full disk --------------------------------------------------------------------------------------
+
+
+def pages(home: Path) -> int:
+    """How many pages an archive has."""
+    with closing(sqlite3.connect(home / ARCHIVE_NAME)) as database:
+        return int(database.execute("PRAGMA page_count").fetchone()[0])
+
+
+@contextmanager
+def most_pages(most: int) -> Iterator[None]:
+    """Databases opened in the block say that the disk is full beyond so many pages."""
+
+    def limit(connection: Any, record: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {most}").fetchall()
+
+    event.listen(Engine, "connect", limit)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", limit)
+
+
+def test_an_archive_that_cannot_grow_ends_the_session_and_not_the_run(tiny: dict, tmp_path: Path) -> None:
+    chosen = {**tiny, "mode": "generational", "generations": 2, "seed": 3}
+    whole = madstar.search(**chosen, home=tmp_path / "whole", name="run").summary()
+    home = tmp_path / "full"
+    with Archive.open(tmp_path / "empty" / ARCHIVE_NAME):
+        pass
+    room = (pages(tmp_path / "empty") + pages(tmp_path / "whole")) // 2
+    with most_pages(room), pytest.raises(OutputError, match="cannot grow: free some disk space, then resume"):
+        madstar.search(**chosen, home=home, name="run")
+    before = evaluated(home, "run")
+    assert before
+    with most_pages(room), pytest.raises(OutputError, match="cannot grow"):
+        resume("run", home=home)
+    resumed = resume("run", home=home).summary()
+    assert resumed.run.status == "finished"
+    assert facts(resumed) == facts(whole)
+    assert evaluated(home, "run")[: len(before)] == before
+
+
+def test_a_worker_that_finds_the_disk_full_ends_the_session_without_a_row(
+    tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {**tiny, "mode": "generational", "generations": 1, "seed": 3, "baselines": False}
+    wait, ended = WorkerPool.wait, []
+
+    def full(pool: WorkerPool, timeout: float | None = None) -> list[Outcome]:
+        outcomes = wait(pool, timeout)
+        ended.extend(outcomes)
+        told = {"status": "full", "error": "no room there"}
+        return outcomes if len(ended) < 3 else [replace(outcome, value=told) for outcome in outcomes]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkerPool, "wait", full)
+        with pytest.raises(OutputError, match="no room there"):
+            madstar.search(**chosen, home=tmp_path, name="run")
+    before = evaluated(tmp_path, "run")
+    assert len(before) == 2
+    resume("run", home=tmp_path)
+    after = evaluated(tmp_path, "run")
+    assert after[:2] == before
+    assert {status for *_, status in after} == {"ok"}
+    assert (ended[2].id, "ok") in {(f"{index}-{rung}", status) for index, rung, status in after}
+
+
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size="$1" tmpfs "$2" || exit 77
+home="$2"; shift 2
+"$@" > "$home.said" 2>&1
+echo $? > "$home.status"
+mount -o remount,size=64m "$home"
+"$1" -m madstar search --resume run --home "$home" --json > "$home.json" || exit 1
+cp "$home/archive.sqlite" "$home.sqlite"
+"""
+
+
+def _own_disks() -> bool:
+    """Whether this process may mount a file system of its own."""
+    asked = ["unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        return subprocess.run(asked, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not _own_disks(), reason="the kernel lets no one mount a disk of their own")
+def test_a_disk_that_is_really_full_ends_the_session_and_not_the_run(text: Path, tmp_path: Path) -> None:
+    home = tmp_path / "small"
+    home.mkdir()
+    script = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh", "2m"]
+    subprocess.run(
+        [*script, str(home), *command(text, home, "run", "--width", "64")], check=True, timeout=180
+    )
+    assert home.with_suffix(".status").read_text() == "2\n"
+    *told, last = home.with_suffix(".said").read_text().splitlines()
+    assert last.startswith("madstar: ")
+    assert "full" in last or "cannot grow" in last
+    assert len(told) < 8
+    document = json.loads(home.with_suffix(".json").read_text())
+    assert document["status"] == "finished"
+    assert document["failed"] == 0
+    with Archive.open(home.with_suffix(".sqlite"), create=False) as archive:
+        row = archive.run("run")
+        wanted = {c.index for c in archive.candidates(row.id) if c.status == "pending"}
+        rows = archive.evaluations(row.id)
+    assert len(wanted) == 4 + 4
+    assert {row.candidate for row in rows if row.rung == 0} == wanted
+    assert len(rows) > len([line for line in told if " rung " in line])
+
+
+# The clock ----------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps_changes_no_figure_and_no_deadline(
+    tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {**tiny, "mode": "generational", "generations": 1, "seed": 3, "minutes": 60.0}
+    whole = madstar.search(**chosen, home=tmp_path / "steady", name="run").summary()
+    rng, now = random.Random(1), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + rng.uniform(-1e5, 1e5))
+    jumped = madstar.search(**chosen, home=tmp_path / "jumping", name="run").summary()
+    monkeypatch.undo()
+    assert facts(jumped) == facts(whole)
+    assert jumped.run.status == "finished"
+    assert 0 < jumped.run.seconds < 3600
+    for row in jumped.evaluations:
+        assert row.started_at <= row.finished_at < row.started_at + 3600
+    begun = [row.started_at for row in jumped.evaluations]
+    assert begun != sorted(begun), "the clock has not jumped"
+
+
+# Kills --------------------------------------------------------------------------------------------
+
+
+def test_five_kills_lose_nothing(tmp_path: Path) -> None:
+    arguments = ("--kills", "5", "--seed", "1", "--modes", "generational", "--print", "--home", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.survival", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)["generational"]
+    runs, kills, _ = measured.pop("runs"), measured.pop("kills"), measured.pop("tries_lost")
+    assert sum(kills.values()) == 5
+    assert len(kills) == 2
+    assert not any(measured.values()), measured
+    for run in runs:
+        assert (run["status"], run["equal"], set(run["evaluations"])) == ("finished", True, {"ok"})
