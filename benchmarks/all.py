@@ -8,9 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("operators", "initialisation", "default_run")
+NAMES = (
+    *("operators", "initialisation", "default_run", "table", "screens", "promotion", "transfer", "survival"),
+    "strategies pretend",
+)
 
 if __name__ == "__main__":
     for name in NAMES:
         print(f"# {name}", flush=True)
-        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
+        subprocess.run([sys.executable, "-m", *f"benchmarks.{name}".split()], check=True)

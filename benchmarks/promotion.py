@@ -114,7 +114,7 @@ def step_costs(steps: Sequence[int], decay_fraction: float) -> list[int]:
 
 def replay(
     order: Sequence[int],
-    seen: Mapping[int, Sequence[Costs]],
+    seen: Sequence[Sequence[Costs]],
     rule: Rule,
     step_cost: Sequence[int],
     budget: float = math.inf,

@@ -7,14 +7,13 @@ architecture tie with each other and count for nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
-from madstar.genome import Genome, class_number
+from madstar.genome import Genome
+from madstar.search.strategies.features import features
 
 LEVEL = 0.95
 _FOLDS, _PENALTIES, _WEIGHTS = 5, (0.03, 0.1, 0.3, 1.0, 3.0), (0.0, 0.1, 0.3, 1.0)
@@ -112,30 +111,14 @@ def mixing_counts(genomes: list[Genome]) -> Float[np.ndarray, "architectures 5"]
 
 
 def genome_features(genomes: list[Genome]) -> Float[np.ndarray, "architectures features"]:
-    """What a surrogate sees of a genome, standardised: class counts, the class at each place, neighbours."""
-    counted = [_counts(genome) for genome in genomes]
-    names = sorted({name for counts in counted for name in counts})
-    table = np.array([[counts[name] for name in names] for counts in counted], dtype=float)
-    spread = table.std(0)
-    return (table[:, spread > 0] - table.mean(0)[spread > 0]) / spread[spread > 0]
-
-
-def _counts(genome: Genome) -> Counter[str]:
-    words = []
-    for liv in genome.livs:
-        operator = liv.operator
-        number = class_number(operator)
-        words.append(str(number or f"{operator.token_mixing}{'d' if operator.differential else ''}*"))
-    counts: Counter[str] = Counter(words)
-    counts.update(f"{place}:{word}" for place, word in enumerate(words))
-    counts.update(f"{a}>{b}" for a, b in pairwise(words))
-    counts["shared weights"] = sum(liv.featurizer_strategy > 1 for liv in genome.livs)
-    counts["shared features"] = sum(liv.feature_strategy > 1 for liv in genome.livs)
-    return counts
+    """What the search's own surrogate sees of genomes, standardised; facts that never differ are left out."""
+    table = np.array([features(genome) for genome in genomes], dtype=float)
+    varying = np.ptp(table, axis=0) > 0
+    return (table[:, varying] - table[:, varying].mean(0)) / table[:, varying].std(0)
 
 
 def left_out_predictions(
-    features: Float[np.ndarray, "architectures features"],
+    facts: Float[np.ndarray, "architectures features"],
     score: Vector | None,
     target: Vector,
     rng: np.random.Generator,
@@ -146,7 +129,7 @@ def left_out_predictions(
     The kernel is that of the genome's features, to which a score, if given, adds its own with a weight
     that may be 0. Penalty and weight are chosen within each fit by its leave-one-out error.
     """
-    kernel = features @ features.T
+    kernel = facts @ facts.T
     kernel = kernel / max(np.trace(kernel) / len(kernel), 1e-12)
     added = np.zeros_like(kernel)
     if score is not None:

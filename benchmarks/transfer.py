@@ -172,10 +172,10 @@ def means(rows: list[dict[str, Any]], size: str) -> dict[str, list[float]]:
     return {name: found for name, found in scores.items() if None not in found}
 
 
-def seed_sd(scores: dict[str, list[float]]) -> float:
-    """Standard deviation over seeds, pooled over architectures; nan with one seed."""
+def seed_sd(scores: dict[str, list[float]]) -> float | None:
+    """Standard deviation over seeds, pooled over architectures; None with one seed."""
     spreads = [statistics.variance(found) for found in scores.values() if len(found) > 1]
-    return math.sqrt(statistics.fmean(spreads)) if spreads else math.nan
+    return math.sqrt(statistics.fmean(spreads)) if spreads else None
 
 
 def compare(
@@ -197,15 +197,15 @@ def compare(
         "low": interval.low,
         "high": interval.high,
         "pairs_apart": len(told),
-        "pairs_that_agree": sum(p * t > 0 for p, t in told),
+        "pairs_that_agree": sum(bool(p * t > 0) for p, t in told),
     }
 
 
 def analyse(rows: list[dict[str, Any]], wanted: list[Size]) -> dict[str, Any]:
     """Every proxy against the target, and what there is to compare that with.
 
-    "fewer parameters" ranks by size alone, "more parameters" the other way round; the target's seeds
-    against one another say how well any proxy of one seed could do.
+    "more parameters" ranks by their number alone, the larger the better. The target's seeds against one
+    another say how well any proxy of one seed could do.
     """
 
     def tau(pairs: np.ndarray) -> float:
@@ -215,7 +215,7 @@ def analyse(rows: list[dict[str, Any]], wanted: list[Size]) -> dict[str, Any]:
     scores = means(rows, goal)
     target = {name: statistics.fmean(found) for name, found in scores.items()}
     seeds = min(map(len, scores.values()), default=0)
-    noise = seed_sd(scores) * math.sqrt(2 / seeds) if seeds > 1 else 0.0
+    noise = (seed_sd(scores) or 0.0) * math.sqrt(2 / max(1, seeds))
     parameters = {r["architecture"]: -float(r["parameters"]) for r in rows if r["size"] == goal}
     proxies = {size.name: means(rows, size.name) for size in wanted[:-1]}
     found = {
@@ -224,8 +224,8 @@ def analyse(rows: list[dict[str, Any]], wanted: list[Size]) -> dict[str, Any]:
     }
     found["more parameters"] = compare(parameters, target, noise, tau)
     if seeds > 1:
-        halves = ({name: s[k] for name, s in scores.items()} for k in (0, 1))
-        found["target, seed against seed"] = compare(*halves, noise, tau)
+        first, second = ({name: s[k] for name, s in scores.items()} for k in (0, 1))
+        found["target, seed against seed"] = compare(first, second, noise, tau)
     return {
         "target": goal,
         "seed_sd": {size.name: seed_sd(means(rows, size.name)) for size in wanted},
@@ -236,7 +236,9 @@ def analyse(rows: list[dict[str, Any]], wanted: list[Size]) -> dict[str, Any]:
 
 def report(result: dict[str, Any]) -> None:
     """The proxies as Markdown."""
-    print(f"\nagainst {result['target']}; seed sd {result['seed_sd'][result['target']]:.3f} bits per byte")
+    sd = result["seed_sd"][result["target"]]
+    spread = "" if sd is None else f"; seed sd {sd:.3f} bits per byte"
+    print(f"\nagainst {result['target']}{spread}")
     print("| proxy | Kendall tau | 95 % interval | pairs told apart that agree |\n|---|---|---|---|")
     for name, one in result["proxies"].items():
         print(

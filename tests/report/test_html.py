@@ -22,13 +22,17 @@ PLOTLY = get_plotlyjs()
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, and the text outside of scripts."""
+    """What a browser would see: elements with their attributes, and the text outside of scripts.
+
+    In `words` a single space stands between elements.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.scripts, self._inside = "", [], ""
+        self.text, self.scripts, self._inside, self._parts = "", [], "", []
         self.feed(text.replace(PLOTLY, ""))
+        self.words = " ".join(" ".join(self._parts).split())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -41,6 +45,7 @@ class Page(HTMLParser):
             self.scripts[-1] += data
         elif self._inside != "style":
             self.text += data
+            self._parts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""

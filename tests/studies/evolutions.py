@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ Cost = Callable[[Genome, np.random.Generator], float]
 
 
 def evolution(
-    path: Path, cost: Cost, seed: int, candidates: int, *, seeds: Sequence[Genome] = (), **given: Any
+    cost: Cost, seed: int, candidates: int, *, seeds: Sequence[Genome] = (), **given: Any
 ) -> RunSummary:
-    """A run of NSGA-II, or of random search, that ranks genomes by a made-up cost."""
+    """A run of NSGA-II, or of random search, that ranks genomes by a made-up cost, kept in memory."""
     settings = make_settings(
         objectives=("quality",), candidates=candidates, rungs=("10",), seed=seed, **given
     )
@@ -32,7 +32,7 @@ def evolution(
         strategy = Seeded(strategy, [(f"given {i}", genome) for i, genome in enumerate(seeds)])
     rng = np.random.default_rng([seed, 3])
     known: set[Genome] = set()
-    with Archive.open(path / "archive.sqlite") as archive:
+    with Archive.open("sqlite://") as archive:
         config = {
             "settings": settings.model_dump(mode="json"),
             "task": {"description": "made up", "vocabulary_size": 256},
@@ -81,5 +81,5 @@ def noise(genome: Genome, rng: np.random.Generator) -> float:
 def convolution_before_memoryless(genome: Genome, rng: np.random.Generator) -> float:
     """A cost that falls with each convolution that a memoryless layer follows."""
     mixings = [liv.operator.token_mixing for liv in genome.livs]
-    pairs = sum(pair == (3, 1) for pair in zip(mixings, mixings[1:], strict=False))
+    pairs = sum(pair == (3, 1) for pair in itertools.pairwise(mixings))
     return -float(pairs) + 0.1 * float(rng.normal())

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madstar.genome import Genome, SearchSpace, Sizes, class_name, compile_genome, sample, vary
@@ -20,7 +20,7 @@ from madstar.studies.patterns import (
     patterns,
 )
 
-SPACE = SearchSpace(min_depth=1, max_depth=9, sharing=0.6, groups=2)
+SPACE = SearchSpace(min_depth=1, max_depth=7, sharing=0.6, groups=2)
 KINDS = {"SA": "attention", "Rec": "recurrence", "GConv": "convolution", "GMemless": "memoryless"}
 
 
@@ -83,6 +83,7 @@ def holds(genome: Genome, pattern: Pattern) -> bool:
     return False
 
 
+@settings(max_examples=40)
 @given(genomes(), genomes())
 def test_a_genome_has_what_it_holds_and_nothing_else(one: Genome, other: Genome) -> None:
     mine, its = patterns(one), patterns(other)

@@ -210,7 +210,7 @@ def test_a_failed_training_is_no_figure_and_pairs_with_nothing(run: Run) -> None
     assert (found.done, found.failed, found.complete) == (12, 5, True)
     members = by_index(found)
     assert members[0].test.mean == pytest.approx(2.5)
-    assert (members[0].test.n, members[0].stays, members[0].dominated_by) == (2, True, ())
+    assert (members[0].test.n, members[0].stays, members[0].dominated_by) == (2, True, (6,))
     assert (members[1].means, members[1].stays, math.isnan(members[1].test.mean)) == ({}, False, True)
     assert found.comparison(0, 5).difference.mean == pytest.approx((-0.1 - 0.2) / 2)
     assert (found.comparison(0, 6).difference.n, found.comparison(0, 6).verdict) == (1, "tie")
@@ -278,7 +278,7 @@ def test_the_same_budget_again_extends_and_another_begins(run: Run, asked: list[
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"seeds": 1}, "1 seeds: give at least 2, for one shows no spread"),
+        ({"seeds": 1}, "1 seeds for a validation: give at least 2, for one shows no spread"),
         (
             {"budget": "4"},
             "budget 4 steps is not larger than the run's largest of 4 steps: give more, such as 16",

@@ -80,6 +80,18 @@ def _exit(error: MadstarError | OSError) -> typer.Exit:
 
 def main() -> None:
     """Entry point of the `madstar` command."""
-    from . import export, genes, report, runs, search, show  # noqa: F401  the commands register themselves
+    # The commands register themselves.
+    from . import (  # noqa: F401
+        export,
+        genes,
+        motifs,
+        report,
+        runs,
+        scale,
+        search,
+        show,
+        study,
+        validate,
+    )
 
     app()

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from .app import command
 from .document import print_document
 from .options import AsJson, Home, spelled_out
+from .validate import DEFAULT_SEEDS, run_validation, show_validation
 
 DEFAULT_MINUTES = 8.0
 
@@ -38,7 +39,10 @@ def search(
     generations: Annotated[
         int | None, typer.Option(help="End after so many generations (generational mode).")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="nsga2 or random.")] = "nsga2",
+    strategy: Annotated[str, typer.Option(help="nsga2, regularised, local, random or screened.")] = "nsga2",
+    seeds: Annotated[
+        str, typer.Option(help="What the search begins with: none, or known good motifs.")
+    ] = "none",
     mode: Annotated[
         str, typer.Option(help="async keeps workers busy; generational is exactly reproducible.")
     ] = "async",
@@ -63,6 +67,9 @@ def search(
         str, typer.Option(help="Rising budgets: steps, such as 100,200,400; or 1M tokens; or 30s.")
     ] = "50,100,200,400",
     promote: Annotated[float, typer.Option(help="Share promoted from each rung.")] = 1 / 3,
+    reevaluate: Annotated[
+        float, typer.Option(help="Share of the budget that trains finalists again, with other seeds.")
+    ] = 0.15,
     length: Annotated[int, typer.Option(help="Training length in tokens.")] = 256,
     batch: Annotated[int, typer.Option(help="Sequences a step.")] = 8,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-3,
@@ -76,16 +83,28 @@ def search(
         str | None,
         typer.Option(metavar="RUN", help="Go on with this run (its settings; --minutes may change)."),
     ] = None,
+    validate: Annotated[
+        bool,
+        typer.Option("--validate", help="Then train front and baselines again from scratch, and compare."),
+    ] = False,
+    validation_budget: Annotated[
+        str | None, typer.Option(help="Its training [default: 4 times the largest rung].")
+    ] = None,
+    validation_seeds: Annotated[int, typer.Option(help="Its seeds.")] = DEFAULT_SEEDS,
     as_json: AsJson = False,
     home: Home = Path("runs"),
 ) -> None:
     """Evolve sequence-model architectures on a text; prints the front beside the baselines."""
-    from ..search import SearchInterrupted, begin, make_settings
+    from ..search import Run, SearchInterrupted, begin, make_settings
     from ..search import resume as resume_run
 
+    if validation_budget is not None and not validate:
+        raise ConfigurationError("a validation budget is given, but no validation: add --validate")
     watcher = _watcher()
     try:
         if resume is not None:
+            if validate:
+                _check_validation(Run.open(resume, home).settings, validation_budget, validation_seeds)
             run = resume_run(resume, home=home, minutes=minutes, watcher=watcher)
         else:
             least, most = _depth(depth)
@@ -100,6 +119,7 @@ def search(
                 candidates=candidates,
                 generations=generations,
                 strategy=strategy,
+                seeds=seeds,
                 mode=mode,
                 min_depth=least,
                 max_depth=most,
@@ -116,6 +136,7 @@ def search(
                 mutation=mutation,
                 rungs=tuple(part.strip() for part in rungs.split(",")),
                 promote=promote,
+                reevaluate=reevaluate,
                 training={"length": length, "batch": batch, "learning_rate": learning_rate},
                 workers=workers,
                 seed=seed,
@@ -124,6 +145,8 @@ def search(
                 memory_limit=_bytes(memory_limit),
                 **({} if classes is None else {"classes": _numbers(classes)}),
             )
+            if validate:
+                _check_validation(settings, validation_budget, validation_seeds)
             run = begin(settings, home=home, name=name, watcher=watcher)
     except SearchInterrupted as interrupt:
         watcher.close()
@@ -135,7 +158,11 @@ def search(
         raise typer.Exit(130) from None
     finally:
         watcher.close()
-    _show(run, as_json)
+    if not (validate and as_json and run.front):
+        _show(run, as_json)
+    if validate:
+        validation = run_validation(run, budget=validation_budget, seeds=validation_seeds)
+        _show_validated(run, validation, as_json)
 
 
 def _watcher() -> Any:
@@ -151,20 +178,42 @@ def _watcher() -> Any:
     return PlainWatcher(sys.stderr)
 
 
+def _check_validation(settings: Any, budget: str | None, seeds: int) -> None:
+    """Refuse now what would be refused once the search is over."""
+    from ..studies.validation import check_wanted
+
+    check_wanted(settings, budget, seeds)
+
+
 def _show(run: Any, as_json: bool) -> None:
     from rich.console import Console
 
-    from ..report import print_summary, write_html
+    from ..report import gather, print_summary
+    from ..report.findings import PAGE_NAME
 
-    summary = run.summary()
-    page = write_html(summary, run.directory / "report.html")
+    found = gather(run)
+    page = found.write(run.directory / PAGE_NAME)
     if as_json:
-        print_document({**summary.to_dict(), "report": str(page)})
+        print_document({**found.to_dict(), "report": str(page)})
         return
-    print_summary(summary, Console())
+    print_summary(found.summary, Console())
     typer.echo(f"Report: {page}")
-    if summary.front:
+    if found.summary.front:
         typer.echo(f"Export the best: madstar export {spelled_out(run.name, run.home)} --out my-model/")
+
+
+def _show_validated(run: Any, validation: Any, as_json: bool) -> None:
+    """The report once more, with the validation in it; as JSON the first and only document."""
+    from ..report import gather
+    from ..report.findings import PAGE_NAME
+
+    found = gather(run)
+    page = found.write(run.directory / PAGE_NAME)
+    if as_json:
+        print_document({**found.to_dict(), "validation": validation.to_dict(), "report": str(page)})
+        return
+    typer.echo()
+    show_validation(validation)
 
 
 def _depth(text: str) -> tuple[int, int]:

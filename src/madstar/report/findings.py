@@ -18,7 +18,7 @@ PAGE_NAME = "report.html"
 # Fewer winners than this share too much by chance for motifs to tell anything.
 _FEWEST_WINNERS = 8
 # Random genomes and replicates of a report's motifs: fewer than those of a study, to write it quickly.
-_BACKGROUND, _REPLICATES = 1000, 200
+_BACKGROUND, _REPLICATES = 500, 100
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from html import escape
 
 from ..studies.ancestry import Ancestor, Ancestry
 
-_WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 132, 34, 52, 12, 2
+_WIDTH, _HEIGHT, _ACROSS, _DOWN, _MARGIN = 132, 34, 44, 12, 2
 _MOST = 40
 _CHARACTERS = 18
 

@@ -22,11 +22,11 @@ _TEMPLATE = "study.html.j2"
 
 @dataclass(frozen=True)
 class Told:
-    """A figure in a table: what it says, what stands small below it, and a style."""
+    """A figure in a table: what it says, what stands small below it, a verdict, and what it is sorted by."""
 
     text: str
-    below: str = ""
-    style: str = ""
+    below: tuple[str, ...] = ()
+    verdict: str = ""
     order: str = ""
 
 
@@ -103,7 +103,7 @@ def _mean(study: Study, label: str, metric: Metric) -> Told:
     rank = study.ranks.get(metric.name, {}).get(label)
     if rank is not None:
         below.append(f"rank {rank:.3g}")
-    return Told(mean_words(interval, metric.unit), ", ".join(filter(None, below)))
+    return Told(mean_words(interval, metric.unit), tuple(filter(None, below)))
 
 
 def _pairs(study: Study, judged: list[Metric]) -> Iterator[tuple[str, str, list[Difference | None]]]:
@@ -116,7 +116,7 @@ def _pairs(study: Study, judged: list[Metric]) -> Iterator[tuple[str, str, list[
 def _difference(each: Difference | None) -> Told:
     if each is None:
         return Told("")
-    return Told(difference_words(each.interval), bounds_words(each.interval), each.verdict)
+    return Told(difference_words(each.interval), (bounds_words(each.interval),), each.verdict)
 
 
 def _by_size(study: Study) -> list[tuple[str, str, str, str]]:

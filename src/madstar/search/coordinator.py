@@ -106,6 +106,7 @@ class Coordinator:
         self._begun = clock()
         self._jobs: dict[str, Work] = {}
         self._fruitless = 0
+        self._strategy_seconds = 0.0
         self.agenda = Agenda(settings, self.ledger, self.strategy, self._propose, lambda: self.seconds_left)
         self._take_in_history()
 
@@ -137,8 +138,12 @@ class Coordinator:
 
     def book_time(self, status: str | None = None) -> None:
         """Write the seconds spent to the run's row, often, so that a killed run has used its budget too."""
+        config = None
+        if status is not None:
+            spent = self.run_row.config.get("strategy_seconds", 0.0) + self._strategy_seconds
+            config, self._strategy_seconds = {**self.run_row.config, "strategy_seconds": spent}, 0.0
         self.run_row = self.archive.update_run(
-            self.run_row.id, status=status, add_seconds=self.seconds - self.run_row.seconds
+            self.run_row.id, status=status, add_seconds=self.seconds - self.run_row.seconds, config=config
         )
         self._begun = self._clock()
 
@@ -232,7 +237,9 @@ class Coordinator:
             return None
         begun = self._clock()
         while self._fruitless < _PATIENCE:
+            asked = time.perf_counter()
             proposal = self.strategy.propose(self.ledger.next_index)
+            self._strategy_seconds += time.perf_counter() - asked
             if proposal is None:
                 return None
             row = self._add_proposal(proposal)

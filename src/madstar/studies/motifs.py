@@ -326,7 +326,8 @@ def _sample(summary: RunSummary, rule: str, count: int, seed: int, replicates: i
     pedigree = Pedigree.of(summary.candidates, [entry.index for entry in chosen])
     dropped, rounds = None, 0
     if pedigree.offspring or pedigree.planted:
-        rounds = max(_FEWEST_REPLICATES, min(replicates, _MOST_OFFSPRING // max(1, pedigree.offspring)))
+        affordable = _MOST_OFFSPRING // max(1, pedigree.offspring)
+        rounds = min(replicates, max(_FEWEST_REPLICATES, affordable))
         bounds = StaticBounds(settings.constraints, space, length)
         rng = np.random.default_rng([seed, 1])
         dropped = drift(pedigree, random.genomes, space, settings.rates, bounds, replicates=rounds, rng=rng)

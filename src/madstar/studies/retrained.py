@@ -311,9 +311,10 @@ def _compared(member: Retrained, baseline: Retrained) -> Comparison:
 
 def hit_rates(summary: RunSummary) -> tuple[HitRate, ...]:
     """For each baseline measured at the highest rung that the search reached, how many beat it there."""
-    here = [entry for entry in summary.entries if entry.rung == summary.rung]
-    costs = {entry.index: costs_of(entry.values, summary.objectives) for entry in here}
-    population = [costs[entry.index] for entry in here if entry.candidate.role == SEARCH]
+    searched = [e for e in summary.entries if e.candidate.role == SEARCH and e.rung == summary.rung]
+    population = [costs_of(entry.values, summary.objectives) for entry in searched]
+    baselines = [entry for entry in summary.baselines if entry.rung == summary.rung]
+    costs = {entry.index: costs_of(entry.values, summary.objectives) for entry in baselines}
     return tuple(
         HitRate(
             baseline=entry.index,
@@ -324,6 +325,5 @@ def hit_rates(summary: RunSummary) -> tuple[HitRate, ...]:
                 for place, objective in enumerate(summary.objectives)
             },
         )
-        for entry in here
-        if entry.candidate.role == BASELINE
+        for entry in baselines
     )

@@ -48,9 +48,7 @@ def validate(
     budget or number of seeds; KeyboardInterrupt on Ctrl-C, when what has ended is kept.
     """
     settings = run.settings
-    chosen = larger_budget(settings, budget)
-    if seeds < 2:
-        raise ConfigurationError(f"{seeds} seeds: give at least 2, for one shows no spread")
+    chosen = check_wanted(settings, budget, seeds)
     if workers is not None and workers < 1:
         raise ConfigurationError(f"{workers} workers: give at least 1")
     with Archive.open(run.home / ARCHIVE_NAME, create=False) as archive:
@@ -89,6 +87,16 @@ def read_validation(run: Run, number: int = -1) -> Validation:
         return read(archive, row, number % known)
 
 
+def check_wanted(settings: SearchSettings, budget: str | None, seeds: int) -> str:
+    """The text of the budget that `validate` would take; raises ConfigurationError as it would.
+
+    For those who want to know before a search that is to be validated begins.
+    """
+    if seeds < 2:
+        raise ConfigurationError(f"{seeds} seeds for a validation: give at least 2, for one shows no spread")
+    return larger_budget(settings, budget)
+
+
 def larger_budget(settings: SearchSettings, budget: str | None) -> str:
     """The text of a validation's budget. Raises ConfigurationError where it is not larger than the run's."""
     top = settings.budgets[-1]
@@ -98,12 +106,12 @@ def larger_budget(settings: SearchSettings, budget: str | None) -> str:
     ratio = budget_ratio(budget, settings)
     if math.isnan(ratio):
         raise ConfigurationError(
-            f"budget {chosen} cannot be compared with the run's rungs, the largest of {top}: "
+            f"validation budget {chosen} cannot be compared with the run's rungs, the largest of {top}: "
             f"give it in {top.unit}"
         )
     if ratio <= 1:
         raise ConfigurationError(
-            f"budget {chosen} is not larger than the run's largest of {top}: give more, "
+            f"validation budget {chosen} is not larger than the run's largest of {top}: give more, "
             f"such as {Budget(LARGER * top.amount, top.unit)}"
         )
     return str(chosen)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_features_say_what_their_names_say(seed: int) -> None:
         assert np.isclose(told[f"early share of {kind}"], early.count(kind) / len(early))
         assert np.isclose(told[f"late share of {kind}"], late.count(kind) / len(late))
         for other in TOKEN_MIXING.values():
-            pairs = sum((a, b) == (kind, other) for a, b in zip(kinds, kinds[1:], strict=False))
+            pairs = sum((a, b) == (kind, other) for a, b in pairwise(kinds))
             assert told[f"{kind} then {other}"] == pairs
 
 

@@ -61,8 +61,8 @@ def test_one_change_apart_is_what_trying_every_edit_says(seed: int, steps: int) 
 
 
 def test_every_kind_of_move_is_made() -> None:
-    genome = random_genome(VARIED, 3)
-    made = {neighbour(genome, VARIED, np.random.default_rng(s))[1] for s in range(150)}  # type: ignore[index]
+    genome = Genome.parse("12211-12211-71111-91111-16.1.1.1.1")
+    made = {neighbour(genome, VARIED, np.random.default_rng(s))[1] for s in range(60)}  # type: ignore[index]
     assert made == {"class", "sharing", "swap", "gene", "insert", "delete"}
 
 

@@ -7,14 +7,12 @@ from madstar.genome.variation import VariationRates
 from madstar.search.ranking import hypervolume
 from madstar.search.strategies import Measured, Proposed, RandomSearch, ScreenedSearch, Screening, Strategy
 
-from .landscape import SPACE, TOP, cache, drive, make, quality, screen
+from .landscape import FEW, SPACE, TOP, cache, drive, make, quality, screen
 
-SMALL = Screening(random=40, offspring=40, draws=10)
+SMALL = Screening(random=25, offspring=25, exact=6, draws=8)
 
 
-def screened(
-    seed: int = 0, screening: Screening = SMALL, asked: list[Genome] | None = None
-) -> ScreenedSearch:
+def screened(seed: int = 0, screening: Screening = FEW, asked: list[Genome] | None = None) -> ScreenedSearch:
     def ask(genome: Genome) -> tuple[float | None, ...] | None:
         if asked is not None:
             asked.append(genome)
@@ -25,20 +23,18 @@ def screened(
     )
 
 
-def reached(strategy: Strategy, seed: int, proposals: int = 45) -> tuple[float, float]:
-    """The best quality at the top rung, and the hypervolume there, of all that was tried."""
-    tried = drive(strategy, proposals, seed=seed).genomes
-    costs = np.array([(quality(genome), cache(genome)) for genome in tried])
-    return float(costs[:, 0].min()), hypervolume(costs, (3.5, 7.0))
-
-
 def test_it_beats_random_search_on_a_landscape_with_a_slope() -> None:
-    """Mean over four seeds; about twice the difference asked for was seen."""
-    chosen = np.array([reached(screened(seed), seed) for seed in range(4)])
-    drawn = np.array([reached(RandomSearch(SPACE, seed), seed) for seed in range(4)])
+    """Mean over three seeds of the best five and of the hypervolume; about twice as much was seen."""
+
+    def reached(strategy: Strategy, seed: int) -> tuple[float, float]:
+        tried = drive(strategy, 45, seed=seed).genomes
+        costs = np.array([(quality(genome), cache(genome)) for genome in tried])
+        return float(np.sort(costs[:, 0])[:5].mean()), hypervolume(costs, (3.0, 4.0))
+
+    chosen = np.array([reached(screened(seed, SMALL), seed) for seed in range(3)])
+    drawn = np.array([reached(RandomSearch(SPACE, seed), seed) for seed in range(3)])
     best, volume = (chosen - drawn).mean(axis=0)
-    print(chosen, drawn)
-    assert best < -0.1
+    assert best < -0.15
     assert volume > 0.5
 
 
@@ -67,7 +63,7 @@ def test_static_costs_are_asked_for_the_most_promising_only_and_once() -> None:
     drive(strategy, 20)
     asked.clear()
     proposals = [strategy.propose(index) for index in range(20, 26)]
-    assert len(set(asked)) == len(asked) <= 6 * 18
+    assert len(set(asked)) == len(asked) <= 6 * 6
     asked.clear()
     assert [strategy.propose(index) for index in range(20, 26)] == proposals
     assert asked == []
@@ -79,23 +75,21 @@ def test_what_breaks_a_constraint_is_not_proposed_once_it_screens() -> None:
     assert all(screen(genome) is not None for genome in chosen)
 
 
-def test_nothing_is_proposed_twice() -> None:
+def test_what_has_been_accepted_is_not_proposed_again() -> None:
+    accepted: set[str] = set()
     run = drive(screened(), 50)
-    architectures = [p.offspring.genome.architecture for p in run.proposals.values()]
     dropped = {e.index for e in run.events if isinstance(e, Proposed) and e.genome is None}
-    kept = [a for i, a in enumerate(architectures) if i not in dropped]
-    assert len(set(kept)) == len(kept)
-    again = [i for i in range(20, 50) if architectures[i] in architectures[:i]]
-    assert (
-        set(again) <= dropped | {i + 1 for i in dropped} | set(range(50)) - set(range(20, 50))
-        or len(again) < 3
-    )
+    for index, proposal in run.proposals.items():
+        architecture = proposal.offspring.genome.architecture
+        assert index < 12 or proposal.offspring.operator == "random" or architecture not in accepted
+        if index not in dropped:
+            accepted.add(architecture)
 
 
 def test_a_cost_known_before_training_decides_between_equals() -> None:
     """All train alike; only the exact cache tells candidates apart."""
     strategy = ScreenedSearch(
-        SPACE, 0, rates=VariationRates(), top_rung=0, screen=lambda g: (None, cache(g) + 1), screening=SMALL
+        SPACE, 0, rates=VariationRates(), top_rung=0, screen=lambda g: (None, cache(g) + 1), screening=FEW
     )
     rng_costs = []
     for index in range(30):
@@ -121,7 +115,7 @@ def test_three_objectives_and_no_screen() -> None:
 def test_where_no_genome_keeps_the_constraints_it_still_proposes() -> None:
     """The coordinator drops it, and says why."""
     strategy = ScreenedSearch(
-        SPACE, 0, rates=VariationRates(), top_rung=0, screen=lambda genome: None, screening=SMALL
+        SPACE, 0, rates=VariationRates(), top_rung=0, screen=lambda genome: None, screening=FEW
     )
     for index in range(14):
         proposal = strategy.propose(index)

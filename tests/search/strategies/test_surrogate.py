@@ -28,7 +28,7 @@ def some(candidates: int = 15, columns: int = 6, seed: int = 0) -> tuple[np.ndar
 def test_the_solution_is_that_of_augmented_least_squares() -> None:
     features, results = some()
     rng = np.random.default_rng(1)
-    X = design(features, results.rungs, (0, 2), TOP)
+    X = design(features[results.rows], results.rungs, (0, 2), TOP)
     weights, penalty = rng.uniform(0.1, 3, len(X)), rng.uniform(0.1, 3, X.shape[1])
     augmented = np.vstack([X * np.sqrt(weights)[:, None], np.diag(np.sqrt(penalty))])
     target = np.concatenate([results.costs * np.sqrt(weights), np.zeros(X.shape[1])])
@@ -40,7 +40,7 @@ def test_left_out_errors_are_those_of_fits_without_the_candidate() -> None:
     features, results = some()
     shuffled = np.random.default_rng(3).permutation(len(results.rows))
     results = Results(results.rows[shuffled], results.rungs[shuffled], results.costs[shuffled])
-    X = design(features, results.rungs, (1,), TOP)
+    X = design(features[results.rows], results.rungs, (1,), TOP)
     weights = np.random.default_rng(2).uniform(0.1, 3, len(X))
     penalty = np.full(X.shape[1], 0.7)
     expected = np.empty(len(X))

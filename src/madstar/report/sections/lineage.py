@@ -18,6 +18,10 @@ from ..quantities import MISSING, duration, plural, scale
 from .cells import Cell, Share, cell
 
 _MOST_FOUNDERS = 4
+# Columns of the table of operators: what each is called, and those that are left out where nobody has any.
+_BEFORE = ("valid", "repaired", "rejected", "duplicate", "infeasible", "trained", "failed")
+_AFTER = {"front": "on front", "ancestors": "ancestors"}
+_LEFT_OUT_IF_NONE = ("repaired", "rejected", "duplicate", "infeasible", "failed")
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ class WorkerLine:
 
 @dataclass(frozen=True)
 class LineageSection:
-    """The section. `objectives` head the columns of changes, `rungs` those of rungs reached."""
+    """The section. `headings` are those of the table of operators, `objectives` of that of changes."""
 
-    rungs: list[int]
+    headings: list[str]
     objectives: list[str]
     operators: list[OperatorLine]
     compared: list[ChangeLine]
@@ -85,15 +89,20 @@ class LineageSection:
 
 def lineage_section(summary: RunSummary, lineage: Lineage) -> LineageSection:
     """The lineage of a run as its page shows it."""
-    rungs = list(range(len(summary.settings.rungs)))
+    rungs = range(len(summary.settings.rungs))
+    before = [
+        fate
+        for fate in _BEFORE
+        if fate not in _LEFT_OUT_IF_NONE or any(getattr(record, fate) for record in lineage.operators)
+    ]
     labels = {entry.index: entry.label for entry in summary.front}
     best = lineage.ancestries[0] if lineage.ancestries else None
     drawing, left_out = draw_pedigree(best) if best else ("", 0)
     troubled = [record for record in lineage.genes if record.valid < record.proposals]
     return LineageSection(
-        rungs=[rung + 1 for rung in rungs],
+        headings=["proposals", *before, *(f"rung {rung + 1}" for rung in rungs), *_AFTER.values()],
         objectives=[heading(o) for o in summary.objectives],
-        operators=[_operator_line(record, rungs) for record in lineage.operators],
+        operators=[_operator_line(record, before, rungs) for record in lineage.operators],
         compared=[
             ChangeLine(record.operator, [_change(record, objective) for objective in summary.objectives])
             for record in lineage.operators
@@ -122,15 +131,14 @@ def lineage_section(summary: RunSummary, lineage: Lineage) -> LineageSection:
     )
 
 
-def _operator_line(record: OperatorRecord, rungs: Sequence[int]) -> OperatorLine:
-    fates = ("valid", "repaired", "rejected", "duplicate", "infeasible", "trained", "failed")
+def _operator_line(record: OperatorRecord, before: Sequence[str], rungs: Sequence[int]) -> OperatorLine:
     return OperatorLine(
         operator=record.operator,
         cells=[
             cell(record.proposals, f"{record.proposals:,}"),
-            *(_share_cell(getattr(record, fate), record.share(fate)) for fate in fates),
+            *(_share_cell(getattr(record, fate), record.share(fate)) for fate in before),
             *(_share_cell(record.reached[rung], record.share_reached(rung)) for rung in rungs),
-            *(_share_cell(getattr(record, fate), record.share(fate)) for fate in ("front", "ancestors")),
+            *(_share_cell(getattr(record, fate), record.share(fate)) for fate in _AFTER),
         ],
     )
 

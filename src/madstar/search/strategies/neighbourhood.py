@@ -1,7 +1,7 @@
 """A genome's neighbours: the valid genomes that differ from it in exactly one place.
 
-A place is a layer (its class, its sharing, or one of its operator's genes), two adjacent layers that
-change places, or, where depth may vary, a layer put in or taken out.
+A place is a layer (its class, one of its sharing genes, or one of its operator's genes), two adjacent
+layers that change places, or, where depth may vary, a layer put in or taken out.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from ...genome.repair import with_gene, with_layer, with_sharing
 from ...genome.sampling import sample_liv, sample_operator
 from ...genome.validity import legal_feature, legal_structure, problems
 
-_TRIES = 60
+_TRIES = 15
+# Share of changes of class that copy a layer with its sharing, without which sharing would not spread.
+_COPY = 0.25
 _FEATURE_FIELDS = tuple(field.name for field in fields(FeatureGenes))
 
 
 def neighbour(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> tuple[Genome, str] | None:
     """A random neighbour that expresses another architecture, and the name of the move.
 
-    Each kind of move that the space allows is equally likely. None where no neighbour is found.
+    Each kind of move that the space allows is tried in random order. None where no neighbour is found.
     """
     moves = possible_moves(genome, space)
-    if not moves:
-        return None
-    for _ in range(_TRIES):
-        move = moves[int(rng.integers(len(moves)))]
-        changed = _MOVES[move](genome, space, rng)
-        if changed == genome or any(problems(changed, space.sizes)):
-            continue
-        if changed.architecture != genome.architecture:
-            return changed, move
+    for kind in rng.permutation(len(moves)):
+        for _ in range(_TRIES):
+            changed = _MOVES[moves[kind]](genome, space, rng)
+            if changed == genome or any(problems(changed, space.sizes)):
+                continue
+            # Most changes of sharing genes mean nothing, for want of another layer that shares.
+            if changed.architecture != genome.architecture:
+                return changed, moves[kind]
     return None
 
 
@@ -73,6 +74,9 @@ def one_change_apart(first: Genome, second: Genome) -> bool:
 
 
 def _class(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> Genome:
+    if rng.random() < _COPY:
+        layers = rng.integers(genome.depth, size=2)
+        return with_layer(genome, int(layers[0]), genome.livs[layers[1]])
     return _with_operator(genome, int(rng.integers(genome.depth)), sample_operator(space, rng))
 
 
