@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import madstar.report.findings as findings
-from madstar.report import full_report, gather, print_summary, write_html
+from madstar.report import PlainWatcher, full_report, gather, print_summary, write_html
 from madstar.report.method import finalists, motif_seeds, strategy
 from madstar.report.tally import Tally
 from madstar.search import Run, make_settings
@@ -57,13 +57,22 @@ def test_nothing_is_said_of_what_is_not_there(book: Book, tmp_path: Path) -> Non
 def test_lineage(book: Book, tmp_path: Path) -> None:
     page = written(book, tmp_path, lineage=lineage_of(book.summary()))
     text = page.words
-    assert "The ancestry of #4" in text
-    assert page.count("svg", "pedigree") == 1
-    assert re.search(r"operator sparsity repaired 11% \(2–44\) 1 11%", text)
+    assert page.count("svg", "pedigree") == 0  # all of the front are founders
+    assert re.search(r"operator sparsity repaired 11% \(2–43\) 1 11%", text)
     assert "In every proposal valid: backbone featurizer group" in text
     assert text.count("Genes repaired, or rejected for") == 1
-    # Child 7 has two parents, 8 one; both did worse at the rungs they share.
-    assert re.search(r"mutation \+3\.50 worse|mutation \+3\.50 0 of 1", text)
+    # Only child 8 was measured at the first rung: 7.5 and 512 KiB against 4 and 2 MiB.
+    assert "mutation +3.500 0 of 1 −1.500 MiB 1 of 1" in text
+
+
+def test_the_ancestry_of_the_front_is_drawn(tmp_path: Path) -> None:
+    book = Book(tmp_path)
+    first, second = book.candidate(PLAIN), book.candidate(PLAIN)
+    book.ok(book.candidate(PLAIN, parents=(first.index, second.index)), 0, quality=2.0, cache=1.0)
+    page = written(book, tmp_path, lineage=lineage_of(book.summary()))
+    assert "The ancestry of #2" in page.words
+    assert page.count("svg", "pedigree") == 1
+    assert "#2 1 2 #0 50%, #1 50%" in page.words
 
 
 def test_a_lineage_of_nothing(tmp_path: Path) -> None:
@@ -87,10 +96,9 @@ def test_retrained(tmp_path: Path) -> None:
     text = page.words
     assert "trained again from scratch to 160" in text
     assert "1.00100 ± 0.00058" in text
-    assert re.search(r"#4 −0\.500 −0\.500 to −0\.500 better", text)
-    assert re.search(r"[+−]0\.000 −0\.\d+ to \+0\.\d+ tie", text)
+    assert "#4 +0.000 −0.497 to +0.497 tie −0.500 −0.500 to −0.500 better" in text
     assert "No member of the front is better than every baseline" in text
-    assert "Of the 1 candidates" in text
+    assert "Of the 1 candidate that reached" in text
     check_figures(page)
 
 
@@ -134,9 +142,17 @@ def test_a_section_that_fails_does_not_take_the_report_with_it(
     book.ok(book.candidate(PLAIN), 2, quality=2.0, cache=1024.0)
     monkeypatch.setattr(findings, "_FEWEST_WINNERS", 0)
     monkeypatch.setattr("madstar.studies.motifs.motifs", lambda *_, **__: 1 / 0)
-    page = Page(full_report(Run.open("by-hand", tmp_path)).read_text(encoding="utf-8"))
+    with pytest.warns(UserWarning, match="no motifs in the report: ZeroDivisionError"):
+        page = Page(full_report(Run.open("by-hand", tmp_path)).read_text(encoding="utf-8"))
     assert "Lineage and validity" in page.text
     assert "Motifs" not in page.text
+
+
+def test_nor_does_one_that_cannot_be_drawn(book: Book, tmp_path: Path) -> None:
+    broken: Any = object()
+    with pytest.warns(UserWarning, match="no motifs in the report"):
+        page = written(book, tmp_path, motifs=broken)
+    assert "All candidates" in page.text
 
 
 def repeated(path: Path) -> Book:
@@ -180,6 +196,17 @@ def test_a_watchers_tally_takes_means_over_seeds(tmp_path: Path) -> None:
         tally.add(by_index[row.candidate], replace(row, stage="validation", rung=7))
     assert [(f.label, f.values["quality"], f.seeds) for f in tally.front] == [("#0", 3.0, 3), ("#1", 5.0, 1)]
     assert tally.rung == 2
+
+
+def test_plain_lines_say_what_is_trained_again(tmp_path: Path) -> None:
+    book, stream = repeated(tmp_path), io.StringIO()
+    watcher = PlainWatcher(stream)
+    watcher.began(book.run, book.chosen, None, False)  # type: ignore[arg-type]
+    rows = {row.index: row for row in book.archive.candidates(book.run.id)}
+    for row in book.archive.evaluations(book.run.id):
+        watcher.evaluated(rows[row.candidate], row)
+    again = [line for line in stream.getvalue().splitlines() if "again with seed" in line]
+    assert [line.split("again with ")[1].split("  ")[0] for line in again] == ["seed 1", "seed 2"]
 
 
 def test_which_strategy_ran(tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ from madstar.studies.enrichment import (
     together,
     two_sided,
 )
-from madstar.studies.motifs import WINNERS, MotifStudy, motifs, winners_of
+from madstar.studies.motifs import MotifStudy, motifs
 from madstar.studies.patterns import MIXING, Pattern, generalisations, patterns
+from madstar.studies.winners import WINNERS, winners_of
 
 from .evolutions import convolution_before_memoryless, evolution, noise
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MadstarError
 from ..search import Run, RunSummary
 from .html import write_html
 
@@ -71,7 +73,8 @@ def full_report(run: Run, path: str | Path | None = None) -> Path:
 
 def _motifs(summary: RunSummary) -> MotifStudy | None:
     """What recurs in the winners; None where there are too few, or where it cannot be told."""
-    from ..studies.motifs import motifs, winners_of
+    from ..studies.motifs import motifs
+    from ..studies.winners import winners_of
 
     if not summary.front:
         return None
@@ -79,5 +82,8 @@ def _motifs(summary: RunSummary) -> MotifStudy | None:
         if len(winners_of(summary)) < _FEWEST_WINNERS:
             return None
         return motifs([summary], background=_BACKGROUND, replicates=_REPLICATES)
-    except Exception:  # The report must not be lost with one of its sections.
+    except MadstarError:  # no random genome of the space keeps the run's constraints
+        return None
+    except Exception as error:  # The report must not be lost with one of its sections.
+        warnings.warn(f"no motifs in the report: {error!r}", stacklevel=2)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,6 @@ def render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
-    from .motifs import motif_plots
     from .page import page
     from .plots import curves_plot, front_plots, hypervolume_plot
 
@@ -65,15 +65,29 @@ def render(
     fronts: Sequence[Plot] = front_plots(summary)
     hypervolume, curves = hypervolume_plot(summary), curves_plot(summary)
     plots = [*fronts, *(plot for plot in (hypervolume, curves) if plot is not None)]
-    plots += motif_plots(motifs) if motifs else ()
+    section, pictures = _motif_parts(motifs)
+    plots += pictures
     return environment.get_template(_TEMPLATE).render(
-        page(summary, lineage=lineage, validation=validation, motifs=motifs),
+        page(summary, lineage=lineage, validation=validation, motifs=section),
         fronts=fronts,
         hypervolume=hypervolume,
         curves=curves,
         figures=_json({plot.key: plot.to_dict() for plot in plots}),
         plotly=get_plotlyjs() if plots else "",
     )
+
+
+def _motif_parts(study: MotifStudy | None) -> tuple[str, Sequence[Plot]]:
+    """The section on motifs and its plots; nothing where it cannot be drawn."""
+    if study is None:
+        return "", ()
+    from .motifs import motif_plots, motif_section
+
+    try:
+        return motif_section(study), motif_plots(study)
+    except Exception as error:  # The report must not be lost with one of its sections.
+        warnings.warn(f"no motifs in the report: {error!r}", stacklevel=2)
+        return "", ()
 
 
 def _json(data: Any) -> str:

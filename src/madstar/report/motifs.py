@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..studies.motifs import WINNERS, Motif, MotifStudy
+from ..studies.motifs import Motif, MotifStudy
 from ..studies.patterns import mixing_of
+from ..studies.winners import WINNERS
 from .plots import Plot
 from .quantities import plural
 from .strips import strip
@@ -216,7 +217,7 @@ def _listed(study: MotifStudy) -> Sequence[Motif]:
 def _compared(study: MotifStudy) -> str:
     founders = sum(run.founders for run in study.runs)
     runs = "" if len(study.runs) == 1 else f" of {len(study.runs)} runs"
-    descent = f", descended from {plural(founders, 'random founder')}" if founders < study.winners else ""
+    descent = f", descended from {plural(founders, 'founder')}" if founders < study.winners else ""
     worth = (
         f" and worth {study.effective:.1f} independent genomes"
         if study.effective < study.winners - 0.05

@@ -9,9 +9,7 @@ from typing import Any
 
 from ..search import RunSummary
 from ..studies.lineage import Lineage
-from ..studies.motifs import MotifStudy
 from ..studies.retrained import Validation
-from .motifs import motif_section
 from .sections.candidates import candidate_lines, failures
 from .sections.front import front
 from .sections.head import head
@@ -25,15 +23,18 @@ def page(
     *,
     lineage: Lineage | None = None,
     validation: Validation | None = None,
-    motifs: MotifStudy | None = None,
+    motifs: str = "",
 ) -> dict[str, Any]:
-    """Everything the templates name; a section that there is nothing for is None."""
+    """Everything the templates name; a section that there is nothing for is empty.
+
+    `motifs` is a section that is markup already.
+    """
     return {
         "head": head(summary),
         "front": front(summary),
         "offspring": offspring(summary),
         "retrained": retrained_section(validation) if validation else None,
-        "motifs": motif_section(motifs) if motifs else None,
+        "motifs": motifs,
         "lineage": lineage_section(summary, lineage) if lineage else None,
         "failures": failures(summary),
         "candidates": candidate_lines(summary),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 
 from ..studies.patterns import (
+    ADJACENT,
     AT_LEAST,
     AT_MOST,
     CLASS,
@@ -58,16 +59,21 @@ def _sharing(pattern: Pattern, depth: int) -> Drawn:
     token, roles, distance = pattern.parts
     word = token or "any"
     width = _width(word, pattern.alphabet)
+    label = roles or ("features" if pattern.kind == FEATURES else "weights")
     apart = 44.0 if distance == DISTANT else _GAP if distance else 26.0
+    apart = max(apart, _LETTER * len(label) + 12 - width)  # the label stands under the arc
     second = 1 + width + apart
     ends = 1 + width / 2, second + width / 2
-    dots = f'<text class="dots" x="{1 + width + apart / 2}" y="{_TOP + 17}">…</text>' if apart > _GAP else ""
+    dots = (
+        f'<text class="dots" x="{1 + width + apart / 2}" y="{_TOP + 17}">…</text>'
+        if distance != ADJACENT
+        else ""
+    )
     head = "m-3.5 -5l3.5 5l3.5 -5" if pattern.kind == FEATURES else ""
     arc = (
         f'<path class="arc {pattern.kind}" d="M{ends[0]} {_TOP}V8Q{ends[0]} 3 {ends[0] + 5} 3H{ends[1] - 5}'
         f'Q{ends[1]} 3 {ends[1]} 8V{_TOP - 1}{head}"/>'
     )
-    label = roles or ("weights" if pattern.kind != FEATURES else "features")
     middle = (ends[0] + ends[1]) / 2
     words = f'<text class="roles {pattern.kind}" x="{middle}" y="14">{escape(label)}</text>'
     boxes = "".join(_box(word, pattern.alphabet, x, _TOP, width) for x in (1.0, second))
@@ -130,7 +136,11 @@ def _width(token: str, alphabet: str) -> float:
 
 
 def _label(token: str, alphabet: str) -> str:
-    return token if alphabet == CLASS else token.replace(f"{DIFFERENTIAL} ", "diff. ")
+    return (
+        token
+        if alphabet == CLASS
+        else token.replace(f"{DIFFERENTIAL} ", "diff. ").replace("convolution", "conv.")
+    )
 
 
 def _differential(token: str, alphabet: str) -> bool:

@@ -213,6 +213,7 @@ def _operator_record(
     members = {row.index for row in rows}
     mine = [row for row in evaluations if row.candidate in members]
     ok = {(row.candidate, row.rung) for row in mine if row.status == "ok"}
+    trained = {row.candidate for row in mine if row.status != "infeasible"}
     return OperatorRecord(
         operator=name,
         proposals=len(rows),
@@ -221,11 +222,11 @@ def _operator_record(
         rejected=sum(row.validity == "rejected" for row in rows),
         duplicate=sum(row.status == "duplicate" for row in rows),
         infeasible=sum(row.status == "infeasible" for row in rows),
-        trained=len({row.candidate for row in mine if row.status != "infeasible"}),
+        trained=len(trained),
         failed=len({row.candidate for row in mine if row.status not in ("ok", "infeasible")}),
         reached=tuple(sum(reached == rung for _, reached in ok) for rung in range(rungs)),
-        front=len(members & front),
-        ancestors=len(members & ancestors),
+        front=len(trained & front),
+        ancestors=len(trained & ancestors),
         changes=changes(sorted(members), found),
     )
 

@@ -10,36 +10,21 @@ depends on what chance gives alone, never on the winners.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArchiveError, ConfigurationError
+from ..errors import ConfigurationError
 from ..genome import Genome
-from ..search import Entry, Run, RunSummary
-from ..search.ledger import SEARCH
-from ..search.ranking import Standing, order
-from ..search.summary import costs_of
-from .background import Background, StaticBounds, background
-from .drift import Drift, Pedigree, drift
-from .enrichment import at_least, at_most, drawn_counts, related_counts, smoothed, together, two_sided
-from .patterns import AT_MOST, CLASS, RUN, Pattern, class_token, complement, generalisations, patterns
+from ..search import Run, RunSummary
+from .drift import Pedigree
+from .enrichment import at_least, at_most, drawn_counts, together, two_sided
+from .patterns import AT_MOST, Pattern, class_token, complement, generalisations
 from .statistics import benjamini_hochberg
+from .winners import BETTER_HALF, SINGLE, WINNERS, Sample, notes, take_sample
 
-BETTER_HALF, FRONT, TOP_RUNG, BEST_QUARTER = "better-half", "front", "top-rung", "best-quarter"
-WINNERS = {
-    BETTER_HALF: "the better half of the candidates at the top rung, and the front",
-    FRONT: "the front",
-    TOP_RUNG: "all candidates at the top rung",
-    BEST_QUARTER: "the best quarter of all trained candidates",
-}
-_SINGLE = (RUN, CLASS, 1)
-# Offspring dropped in all replicates of a run, which bounds the time a long run takes.
-_MOST_OFFSPRING, _FEWEST_REPLICATES = 20_000, 60
-_FEW_WINNERS, _FEW_EFFECTIVE = 5, 4
 _BINS = 8
 
 
@@ -178,42 +163,6 @@ class MotifStudy:
         }
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One run's winners and what they are compared with."""
-
-    run: str
-    winners: tuple[Entry, ...]
-    holding: dict[int, frozenset[Pattern]]
-    others: Counter[Pattern]
-    trained: int
-    random: Background
-    drift: Drift | None
-    replicates: int
-
-    def held(self, pattern: Pattern) -> int:
-        return sum(pattern in found for found in self.holding.values())
-
-    def expected(self, pattern: Pattern) -> float:
-        return self.random.share(pattern) if self.drift is None else self.drift.share(pattern)
-
-    def effective(self, family: tuple[str, str, int]) -> float:
-        return len(self.winners) if self.drift is None else self.drift.effective(family)
-
-    def chance(self, pattern: Pattern, towards: int) -> np.ndarray:
-        """Probabilities of how many winners hold it, with descent taken into account."""
-        n, family = len(self.winners), pattern.family
-        if self.drift is None:
-            return self.independent(pattern, towards)
-        draws = self.replicates * self.drift.effective(family)
-        share = smoothed(self.drift.share(pattern), draws, towards)
-        return related_counts(n, share, self.drift.correlation.get(family, 0.0))
-
-    def independent(self, pattern: Pattern, towards: int) -> np.ndarray:
-        share = smoothed(self.random.share(pattern), len(self.random.genomes), towards)
-        return related_counts(len(self.winners), share, 0.0)
-
-
 def motifs(
     runs: Sequence[Run | RunSummary],
     *,
@@ -237,11 +186,11 @@ def motifs(
     if not runs:
         raise ConfigurationError("no runs: name at least one")
     summaries = [run.summary() if isinstance(run, Run) else run for run in runs]
-    samples = [_sample(each, winners, background, seed, replicates) for each in summaries]
+    samples = [take_sample(each, winners, background, seed, replicates) for each in summaries]
     tested = _testable(samples, least)
     found = [_worded(_motif(pattern, samples), samples) for pattern in tested]
     q_values = benjamini_hochberg([motif.p for motif in found])
-    found = [_with_q(motif, q) for motif, q in zip(found, q_values, strict=True)]
+    found = [replace(motif, q=q) for motif, q in zip(found, q_values, strict=True)]
     return MotifStudy(
         runs=tuple(_run_share(*pair) for pair in zip(summaries, samples, strict=True)),
         rule=winners,
@@ -249,29 +198,8 @@ def motifs(
         motifs=folded(found),
         places=_places(summaries, samples),
         depth=max(summary.settings.max_depth for summary in summaries),
-        notes=tuple(_notes(summaries, samples)),
+        notes=tuple(notes(summaries, samples)),
     )
-
-
-def winners_of(summary: RunSummary, rule: str = BETTER_HALF) -> tuple[Entry, ...]:
-    """The winners of a run by a rule. Raises ArchiveError where there is no front."""
-    trained = [entry for entry in summary.entries if entry.candidate.role == SEARCH]
-    if not summary.front or not trained:
-        raise ArchiveError(
-            f"run {summary.run.name} has no front, so no winners: search longer, or name another"
-        )
-    front = {entry.index for entry in summary.front}
-    if rule == FRONT:
-        chosen = front
-    elif rule == TOP_RUNG:
-        chosen = {entry.index for entry in trained if entry.rung == summary.rung}
-    else:
-        compared = [e for e in trained if rule == BEST_QUARTER or e.rung == summary.rung]
-        standings = [Standing(e.index, {e.rung: costs_of(e.values, summary.objectives)}) for e in compared]
-        best = [standing.index for standing in order(standings)]
-        chosen = set(best[: -(-len(best) // (4 if rule == BEST_QUARTER else 2))])
-        chosen |= front if rule == BETTER_HALF else set()
-    return tuple(entry for entry in trained if entry.index in chosen)
 
 
 def folded(found: Iterable[Motif]) -> tuple[Motif, ...]:
@@ -296,7 +224,7 @@ def folded(found: Iterable[Motif]) -> tuple[Motif, ...]:
             else:
                 representatives.append(motif)
                 also[motif.pattern] = []
-        kept += [_changed(motif, also=tuple(also[motif.pattern])) for motif in representatives]
+        kept += [replace(motif, also=tuple(also[motif.pattern])) for motif in representatives]
     return tuple(sorted(kept, key=_surest))
 
 
@@ -304,43 +232,7 @@ def _surest(motif: Motif) -> tuple[Any, ...]:
     return motif.p, -abs(np.log(motif.ratio)), len("".join(motif.pattern.parts)), motif.pattern
 
 
-def _changed(motif: Motif, **fields: Any) -> Motif:
-    return Motif(**{**vars(motif), **fields})
-
-
-def _with_q(motif: Motif, q: float) -> Motif:
-    return _changed(motif, q=q)
-
-
-def _sample(summary: RunSummary, rule: str, count: int, seed: int, replicates: int) -> _Sample:
-    settings = summary.settings
-    chosen = winners_of(summary, rule)
-    space = settings.space(int(summary.run.config["task"]["vocabulary_size"]))
-    length = settings.training.length
-    random = background(space, settings.constraints, length, count, seed)
-    if not random.genomes:
-        raise ArchiveError(
-            f"run {summary.run.name}: none of {random.drawn:,} random genomes of its space keeps its "
-            "constraints, so there is nothing to compare its winners with"
-        )
-    pedigree = Pedigree.of(summary.candidates, [entry.index for entry in chosen])
-    dropped, rounds = None, 0
-    if pedigree.offspring or pedigree.planted:
-        affordable = _MOST_OFFSPRING // max(1, pedigree.offspring)
-        rounds = min(replicates, max(_FEWEST_REPLICATES, affordable))
-        bounds = StaticBounds(settings.constraints, space, length)
-        rng = np.random.default_rng([seed, 1])
-        dropped = drift(pedigree, random.genomes, space, settings.rates, bounds, replicates=rounds, rng=rng)
-    numbers = {entry.index for entry in chosen}
-    lost = [e for e in summary.entries if e.candidate.role == SEARCH and e.index not in numbers]
-    others: Counter[Pattern] = Counter()
-    for entry in lost:
-        others.update(patterns(entry.genome))
-    holding = {entry.index: patterns(entry.genome) for entry in chosen}
-    return _Sample(summary.run.name, chosen, holding, others, len(lost), random, dropped, rounds)
-
-
-def _testable(samples: Sequence[_Sample], least: float) -> list[Pattern]:
+def _testable(samples: Sequence[Sample], least: float) -> list[Pattern]:
     """Patterns neither too rare nor too common by chance. What the winners hold has no say in it.
 
     "At most one" is not tested where "at least two" is, for that would be one test twice.
@@ -354,19 +246,19 @@ def _testable(samples: Sequence[_Sample], least: float) -> list[Pattern]:
     return sorted(p for p in fit if p.parts[0] != AT_MOST or complement(p) not in fit)
 
 
-def _worded(motif: Motif, samples: Sequence[_Sample]) -> Motif:
+def _worded(motif: Motif, samples: Sequence[Sample]) -> Motif:
     """What winners have rather than what they lack, where both can be said: the same test."""
     other = complement(motif.pattern)
     return motif if motif.enriched or other is None else _motif(other, samples)
 
 
-def _pooled(samples: Sequence[_Sample], pattern: Pattern) -> float:
+def _pooled(samples: Sequence[Sample], pattern: Pattern) -> float:
     """The expected share over all runs' winners."""
     total = sum(len(sample.winners) for sample in samples)
     return sum(len(sample.winners) * sample.expected(pattern) for sample in samples) / total
 
 
-def _motif(pattern: Pattern, samples: Sequence[_Sample]) -> Motif:
+def _motif(pattern: Pattern, samples: Sequence[Sample]) -> Motif:
     holders = tuple(
         (sample.run, index)
         for sample in samples
@@ -399,7 +291,7 @@ def _motif(pattern: Pattern, samples: Sequence[_Sample]) -> Motif:
     )
 
 
-def _against_others(pattern: Pattern, samples: Sequence[_Sample], held: int) -> float:
+def _against_others(pattern: Pattern, samples: Sequence[Sample], held: int) -> float:
     """Winners drawn at random among the trained of each run (Fisher's exact test, by run)."""
     counts = together(
         [
@@ -414,14 +306,14 @@ def _against_others(pattern: Pattern, samples: Sequence[_Sample], held: int) -> 
     return two_sided(at_least(held, counts), at_most(held, counts))
 
 
-def _run_share(summary: RunSummary, sample: _Sample) -> RunShare:
+def _run_share(summary: RunSummary, sample: Sample) -> RunShare:
     numbers = tuple(entry.index for entry in sample.winners)
     return RunShare(
         run=summary.run.name,
         strategy=summary.settings.strategy,
         seeds=getattr(summary.settings, "seeds", "none"),
         winners=numbers,
-        effective=sample.effective(_SINGLE),
+        effective=sample.effective(SINGLE),
         founders=len(Pedigree.of(summary.candidates, numbers).founders),
         others=sample.trained,
         background=len(sample.random.genomes),
@@ -430,7 +322,7 @@ def _run_share(summary: RunSummary, sample: _Sample) -> RunShare:
     )
 
 
-def _places(summaries: Sequence[RunSummary], samples: Sequence[_Sample]) -> Places:
+def _places(summaries: Sequence[RunSummary], samples: Sequence[Sample]) -> Places:
     depths = {d for s in summaries for d in (s.settings.min_depth, s.settings.max_depth)}
     bins = depths.pop() if len(depths) == 1 else _BINS
     layers = not depths
@@ -456,32 +348,3 @@ def _spread(genomes: Sequence[Genome], bins: int) -> dict[str, np.ndarray]:
             counts.setdefault(class_token(liv.operator), np.zeros(bins))[place] += 1
             totals[place] += 1
     return {name: held / np.maximum(totals, 1) for name, held in counts.items()}
-
-
-def _notes(summaries: Sequence[RunSummary], samples: Sequence[_Sample]) -> Iterable[str]:
-    """What a reader must know to trust the figures as far as they go, and no further."""
-    for summary, sample in zip(summaries, samples, strict=True):
-        name, settings = summary.run.name, summary.settings
-        planted = Pedigree.of(summary.candidates, [e.index for e in sample.winners]).planted
-        if planted:
-            given = ", ".join(f"#{index}" for index in planted)
-            yield (
-                f"{name} was begun with known motifs ({given}), from which winners descend. They are kept "
-                "as they are in what drift gives, so only what selection added to them is tested."
-            )
-        measured = [c.text for c in settings.parsed_constraints if c.objective.kind != "static"]
-        if measured:
-            bounds = ", ".join(measured)
-            yield f"{name}: random genomes are not held to {bounds}, which only building them would tell."
-        if (
-            sample.drift is not None
-            and not StaticBounds(settings.constraints, settings.space(256), settings.training.length).fast
-        ):
-            yield f"{name}: offspring in drift are not held to its own static objectives, which are slow."
-    total = sum(len(sample.winners) for sample in samples)
-    effective = sum(sample.effective(_SINGLE) for sample in samples)
-    if total < _FEW_WINNERS or effective < _FEW_EFFECTIVE:
-        yield (
-            f"{total} winners, worth {effective:.1f} independent ones, can show only what is very rare by "
-            "chance: pool several runs to see more."
-        )

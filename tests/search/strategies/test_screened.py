@@ -24,15 +24,15 @@ def screened(seed: int = 0, screening: Screening = FEW, asked: list[Genome] | No
 
 
 def test_it_beats_random_search_on_a_landscape_with_a_slope() -> None:
-    """Mean over three seeds of the best five and of the hypervolume; about twice as much was seen."""
+    """Mean over two seeds of the best five and of the hypervolume; about twice as much was seen."""
 
     def reached(strategy: Strategy, seed: int) -> tuple[float, float]:
         tried = drive(strategy, 45, seed=seed).genomes
         costs = np.array([(quality(genome), cache(genome)) for genome in tried])
         return float(np.sort(costs[:, 0])[:5].mean()), hypervolume(costs, (3.0, 4.0))
 
-    chosen = np.array([reached(screened(seed, SMALL), seed) for seed in range(3)])
-    drawn = np.array([reached(RandomSearch(SPACE, seed), seed) for seed in range(3)])
+    chosen = np.array([reached(screened(seed, SMALL), seed) for seed in range(2)])
+    drawn = np.array([reached(RandomSearch(SPACE, seed), seed) for seed in range(2)])
     best, volume = (chosen - drawn).mean(axis=0)
     assert best < -0.15
     assert volume > 0.5

@@ -96,7 +96,8 @@ def lineage_section(summary: RunSummary, lineage: Lineage) -> LineageSection:
         if fate not in _LEFT_OUT_IF_NONE or any(getattr(record, fate) for record in lineage.operators)
     ]
     labels = {entry.index: entry.label for entry in summary.front}
-    best = lineage.ancestries[0] if lineage.ancestries else None
+    # The first of the front that has any ancestors: a founder alone makes no picture.
+    best = next((each for each in lineage.ancestries if each.generations), None)
     drawing, left_out = draw_pedigree(best) if best else ("", 0)
     troubled = [record for record in lineage.genes if record.valid < record.proposals]
     return LineageSection(

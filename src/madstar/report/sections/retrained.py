@@ -55,7 +55,7 @@ class RetrainedSection:
     baselines: list[str]
     differences: list[DifferenceRow]
     verdict: str
-    population: int
+    population: str
     hit_objectives: list[str]
     hits: list[HitRow]
 
@@ -89,7 +89,7 @@ def retrained_section(validation: Validation) -> RetrainedSection:
         baselines=[each.label for each in validation.baselines],
         differences=[_difference_row(member, validation) for member in validation.members],
         verdict=better_than_all(validation),
-        population=validation.hit_rates[0].population if validation.hit_rates else 0,
+        population=plural(validation.hit_rates[0].population, "candidate") if validation.hit_rates else "",
         hit_objectives=[heading(o) for o in validation.objectives],
         hits=[_hit_row(hit, labels, validation) for hit in validation.hit_rates],
     )

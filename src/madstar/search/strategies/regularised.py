@@ -46,7 +46,7 @@ class RegularisedEvolution:
     @property
     def living(self) -> tuple[int, ...]:
         """The population, oldest first."""
-        return tuple(self._seen.measured[: self.population])
+        return tuple(self._seen.measured[-self.population :])
 
     def propose(self, index: int) -> Proposal | None:
         """A mutated child of a tournament's winner; at first, random genomes."""
