@@ -46,7 +46,7 @@ STUCK = 180.0
 PARTING = 5.0
 TINY = (
     *("--length", "32", "--batch", "2", "--width", "16", "--heads", "4", "--depth", "2", "--workers", "2"),
-    *("--rungs", "4,8", "--population", "4", "--elitism", "1", "--minutes", "600"),
+    *("--rungs", "4,8", "--population", "4", "--elitism", "1"),
 )
 MODES = {
     "generational": ("--mode", "generational", "--generations", "6"),

@@ -139,7 +139,8 @@ def test_a_promoted_candidate_was_never_a_clear_loser(task: TextTask, tmp_path: 
 
 def test_an_interrupted_round_of_finalists_goes_on(task: TextTask, tmp_path: Path) -> None:
     """Stopped anywhere and resumed, the run ends with the rows of one that was not."""
-    chosen = settings(mode="generational", candidates=None, generations=3, population=8, reevaluate=0.3)
+    chosen = settings(mode="generational", candidates=None, generations=3, population=8, reevaluate=0.2)
+    chosen = make_settings(**{**chosen.model_dump(), "promote": 0.5})
     whole = simulate(chosen, task, landscape, tmp_path, "whole", own_time=False)
     expected = _rows(whole)
     repeats = sum(1 for row in expected if row[2] == "repeat")

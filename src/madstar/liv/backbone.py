@@ -66,7 +66,9 @@ class Backbone(nn.Module):
         size = Size(spec.width, spec.heads, spec.window, spec.rotary_base)
         check_size(size)
         pool: Pool = {}
-        self.embedding = nn.Embedding(spec.vocabulary_size, spec.width)
+        # Not drawn by torch, which would move the global generator and, on the meta device, load a compiler.
+        empty = torch.empty(spec.vocabulary_size, spec.width)
+        self.embedding = nn.Embedding.from_pretrained(empty, freeze=False)
         self.layers = nn.ModuleList(Layer(layer, size, pool) for layer in spec.layers)
         self.norm = nn.RMSNorm(spec.width, eps=1e-6)
         self.head = None if spec.tied else ChannelMixing(spec.width, spec.vocabulary_size, "dense", 1)
