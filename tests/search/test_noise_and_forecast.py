@@ -95,7 +95,7 @@ def test_what_improved_fast_is_expected_to_go_on() -> None:
         costs[index] = {0: (3.0, 1.0), 1: (3.0 - drop, 1.0)}
         if index < 20:
             costs[index][2] = (3.0 - 1.5 * drop, 1.0)
-    alike = {index: (0.0,) * 4 for index in costs}
+    alike = dict.fromkeys(costs, (0.0,) * 4)
     found = forecast(costs, alike, 1, noise(), {})
     for index, mean in zip(found.indices, found.mean[:, 0], strict=True):
         dropped = 3.0 - costs[index][1][0]

@@ -36,6 +36,10 @@ def search(
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of search [default: 8].")] = None,
     candidates: Annotated[int | None, typer.Option(help="End after so many candidates.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="End after so many training steps of candidates: a budget no clock decides."),
+    ] = None,
     generations: Annotated[
         int | None, typer.Option(help="End after so many generations (generational mode).")
     ] = None,
@@ -108,7 +112,7 @@ def search(
             run = resume_run(resume, home=home, minutes=minutes, watcher=watcher)
         else:
             least, most = _depth(depth)
-            ends = minutes is not None or candidates is not None or generations is not None
+            ends = any(end is not None for end in (minutes, steps, candidates, generations))
             settings = make_settings(
                 data=data,
                 tokenizer=None if tokenizer is None else str(tokenizer),
@@ -118,6 +122,7 @@ def search(
                 minutes=minutes if ends else DEFAULT_MINUTES,
                 candidates=candidates,
                 generations=generations,
+                steps=steps,
                 strategy=strategy,
                 seeds=seeds,
                 mode=mode,

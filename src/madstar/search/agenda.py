@@ -8,6 +8,7 @@ belongs to the finalists, who are trained again with other seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from .finalists import first_of_next_round, next_repeat, steps_spent
@@ -79,7 +80,7 @@ class Agenda:
 
     def _in_generation(self) -> Work | None:
         """A generation's proposals, then its promotions rung by rung, each after all before have ended."""
-        left = self._search_seconds_left()
+        left = self._seconds_left(repeat=False)
         if left is not None and left <= 0:
             return None
         while True:
@@ -87,16 +88,18 @@ class Agenda:
                 return self._decided.pop(0)
             if self._repeating():
                 return None
-            proposed = self.propose()
+            proposed = self.propose() if self._time_for_another() else None
             if proposed is not None:
                 return Work(proposed, 0)
             if any(self.ledger.candidates[work.candidate].role == SEARCH for work in self.ledger.running):
                 return None
             strategy = self.generational
             self._decided = self._promotions_of(strategy.generation)
-            if not self._decided:
-                if self._generations_done(strategy.generation):
+            if not self._decided and self._generations_done(strategy.generation):
+                self._decided = self._completions()
+                if not self._decided:
                     return None
+            elif not self._decided:
                 strategy.close_generation()
 
     @property
@@ -137,14 +140,26 @@ class Agenda:
         return promotable(self._standing(rung), self.settings.promote, self.ledger.gone_on(rung))
 
     def _last_promotion(self) -> Work | None:
-        """At the end: the best who have not gone on yet, from the top down, as far as time allows."""
-        if self.seconds_left() is None:
-            return None
+        """At the end: the best who have not gone on yet, from the top down, as far as the budget allows."""
+        if self.settings.minutes is None and self.settings.steps is None:
+            completions = self._completions()
+            return completions[0] if completions else None
         for rung in reversed(range(self.top)):
             for index in next_in_line(self._standing(rung), self.ledger.gone_on(rung)):
                 if self._fits(Work(index, rung + 1)):
                     return Work(index, rung + 1)
         return None
+
+    def _completions(self) -> list[Work]:
+        """Where candidates are counted: who still goes on so that no rung stays empty for rounding down."""
+        for rung in range(self.top):
+            standing, gone_on = self._standing(rung), self.ledger.gone_on(rung)
+            there = sum(one.index in gone_on for one in standing)
+            wanted = math.ceil(len(standing) * self.settings.promote - 1e-9) - there
+            chosen = next_in_line(standing, gone_on)[: max(0, wanted)]
+            if chosen:
+                return [Work(index, rung + 1) for index in chosen]
+        return []
 
     # Finalists -------------------------------------------------------------------------------
 
@@ -168,32 +183,47 @@ class Agenda:
             return True
         if self.ledger.running:
             return False
+        if self.settings.steps is not None:
+            return True
         spent = steps_spent(self.ledger, on_repeats=True)
         return spent < share / (1 - share) * steps_spent(self.ledger, on_repeats=False)
 
     def _repeating(self) -> bool:
         return any(work.repeat for work in self.ledger.started)
 
-    # Time ------------------------------------------------------------------------------------
+    # The budget ------------------------------------------------------------------------------
 
     def _time_for_another(self) -> bool:
         """Whether a new candidate is wanted and could still climb all rungs."""
         if self.settings.candidates is not None and self.ledger.trained() >= self.settings.candidates:
             return False
-        left = self._search_seconds_left()
-        if left is None:
-            return True
-        way = sum(self.ledger.seconds_between(None, rung - 1, rung) for rung in range(self.top + 1))
-        return left > way
+        way = range(self.top + 1)
+        left = self._seconds_left(repeat=False)
+        if left is not None and left <= sum(self.ledger.seconds_between(None, r - 1, r) for r in way):
+            return False
+        steps = self._steps_left(repeat=False)
+        return steps is None or steps >= sum(self.ledger.steps_between(r - 1, r) or 0 for r in way)
 
-    def _search_seconds_left(self) -> float | None:
-        """Seconds until the finalists' part begins, None without a deadline."""
+    def _fits(self, work: Work) -> bool:
+        below = -1 if work.repeat else work.rung - 1
+        left = self._seconds_left(repeat=work.repeat > 0)
+        if left is not None and left <= self.ledger.seconds_between(work.candidate, below, work.rung):
+            return False
+        if self.ledger.candidates[work.candidate].role == BASELINE:
+            return True
+        steps = self._steps_left(repeat=work.repeat > 0)
+        return steps is None or steps >= (self.ledger.steps_between(below, work.rung) or 0)
+
+    def _seconds_left(self, *, repeat: bool) -> float | None:
+        """Seconds until the deadline, or until the finalists' part begins; None without a deadline."""
         left = self.seconds_left()
-        if left is None or self.settings.minutes is None:
+        if left is None or repeat or self.settings.minutes is None:
             return left
         return left - self.settings.reevaluate * 60 * self.settings.minutes
 
-    def _fits(self, work: Work) -> bool:
-        left = self.seconds_left() if work.repeat else self._search_seconds_left()
-        below = -1 if work.repeat else work.rung - 1
-        return left is None or left > self.ledger.seconds_between(work.candidate, below, work.rung)
+    def _steps_left(self, *, repeat: bool) -> float | None:
+        """Training steps left, in all or to the search; None where they are not limited."""
+        if self.settings.steps is None:
+            return None
+        whole = self.settings.steps * (1.0 if repeat else 1 - self.settings.reevaluate)
+        return whole - self.ledger.steps_begun()

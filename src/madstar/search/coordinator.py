@@ -357,6 +357,8 @@ class Coordinator:
         if settings.generations is not None:
             searched = max(searched, self.ledger.trained() / (settings.population * settings.generations))
         fractions.append((1 - settings.reevaluate) * searched)
+        if settings.steps is not None:
+            fractions.append(self.ledger.steps_begun() / settings.steps)
         fraction = min(1.0, max(fractions))
         if settings.minutes is not None:
             return fraction, max(0.0, 60 * settings.minutes - self.seconds)

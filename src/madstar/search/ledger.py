@@ -184,6 +184,14 @@ class Ledger:
         """Failed evaluations by status; infeasible ones were not trained, and have not failed."""
         return Counter(row.status for row in self.evaluations if row.status not in ("ok", "infeasible"))
 
+    def steps_begun(self) -> int:
+        """Training steps of search candidates that have ended or begun; a failed training counts whole."""
+        return sum(
+            self.steps_between(-1 if work.repeat else work.rung - 1, work.rung) or 0
+            for work in self.started
+            if self.candidates[work.candidate].role == SEARCH
+        )
+
     def steps_between(self, lower: int, upper: int) -> int | None:
         """Training steps from one rung (-1: from the start) to a higher one; None where a clock decides."""
         target = self.budgets[upper].steps(self.tokens_per_step)

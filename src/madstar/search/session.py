@@ -69,11 +69,11 @@ def search(
     """Evolve architectures on a text, and return the run.
 
     `objectives` are names or functions of a `Subject`; `settings` are those of `SearchSettings`.
-    Without `minutes`, `candidates` or `generations` it runs 8 minutes. Raises the errors of
+    Without `minutes`, `candidates`, `generations` or `steps` it runs 8 minutes. Raises the errors of
     `madstar.errors` for what cannot be, before anything is written, and `SearchInterrupted` on Ctrl-C.
     """
     named = tuple(o if isinstance(o, str) else reference(o) for o in objectives)
-    if minutes is None and not {"candidates", "generations"} & set(settings):
+    if minutes is None and not {"candidates", "generations", "steps"} & set(settings):
         minutes = 8.0
     chosen = make_settings(data=str(data), objectives=named, minutes=minutes, **settings)
     return begin(chosen, home=home, name=name, watcher=watcher)

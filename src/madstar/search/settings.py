@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +27,11 @@ from ..training import Budget, TrainingSettings
 class SearchSettings(BaseModel):
     """Everything that decides what a search does.
 
-    It ends after `minutes`, after `candidates` trained, or after `generations`, whichever is set and
-    comes first. `rungs` are rising budgets; the most promising `promote` share of each goes on to the next.
-    `reevaluate` is the share of the budget in which finalists are trained again with other seeds. `seeds`
-    says whether the first proposals are known good motifs ("motifs") or not ("none").
+    It ends after `minutes`, after `candidates` trained, after `generations`, or after so many training
+    `steps` of candidates in all, whichever is set and comes first. `rungs` are rising budgets; the most
+    promising `promote` share of each goes on to the next. `reevaluate` is the share of the budget in which
+    finalists are trained again with other seeds. `seeds` says whether the first proposals are known good
+    motifs ("motifs") or not ("none").
     Mode "async" keeps every worker busy; "generational" waits for whole generations and is
     reproducible. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker) are for one
     evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
@@ -73,6 +75,7 @@ class SearchSettings(BaseModel):
     minutes: float | None = None
     candidates: int | None = Field(None, ge=1)
     generations: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
     workers: int = Field(2, ge=1)
     seed: int = Field(0, ge=0)
     baselines: bool = True
@@ -118,8 +121,13 @@ class SearchSettings(BaseModel):
     def _consistent(self) -> SearchSettings:
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ConfigurationError(f"{self.minutes:g} minutes is no time to search: give more than 0")
-        if self.minutes is None and self.candidates is None and self.generations is None:
-            raise ConfigurationError("a search without an end: give minutes, candidates or generations")
+        ends = (self.minutes, self.candidates, self.generations, self.steps)
+        if all(end is None for end in ends):
+            raise ConfigurationError(
+                "a search without an end: give minutes, steps, candidates or generations"
+            )
+        if self.steps is not None:
+            self._check_steps()
         if self.generations is not None and self.mode != "generational":
             raise ConfigurationError(
                 "generations are counted in generational mode only: add mode generational"
@@ -139,6 +147,19 @@ class SearchSettings(BaseModel):
             raise ConfigurationError(f"objectives {', '.join(names)} name one twice: give each once")
         _ = self.parsed_constraints, self.space(256)
         return self
+
+    def _check_steps(self) -> None:
+        """Steps can be counted, and are enough for one candidate to climb all rungs."""
+        top = self.budgets[-1].steps(self.training.tokens_per_step)
+        if top is None:
+            raise ConfigurationError(
+                f"steps {self.steps} with rungs in seconds ({', '.join(self.rungs)}): give rungs in steps"
+            )
+        least = math.ceil(2 * top / (1 - self.reevaluate))
+        if self.steps is not None and self.steps < least:
+            raise ConfigurationError(
+                f"steps {self.steps} are too few for rungs up to {top}: give at least {least}"
+            )
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:
