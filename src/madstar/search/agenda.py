@@ -177,13 +177,14 @@ class Agenda:
     def _another_round(self, share: float) -> bool:
         """With a clock, whenever a worker is free; without, when all have ended and steps are left.
 
-        Steps are left while repeats have had less than their share of all; that is repeatable.
+        Steps are left while repeats have had less than their share of all; that is repeatable. A generation
+        must have ended as well: an idle worker there waits for its promotions.
         """
-        if self.settings.minutes is not None:
+        if self.settings.minutes is not None and self.settings.mode == "async":
             return True
         if self.ledger.running:
             return False
-        if self.settings.steps is not None:
+        if self.settings.minutes is not None or self.settings.steps is not None:
             return True
         spent = steps_spent(self.ledger, on_repeats=True)
         return spent < share / (1 - share) * steps_spent(self.ledger, on_repeats=False)

@@ -143,7 +143,7 @@ class Coordinator:
             spent = self.run_row.config.get("strategy_seconds", 0.0) + self._strategy_seconds
             config, self._strategy_seconds = {**self.run_row.config, "strategy_seconds": spent}, 0.0
         self.run_row = self.archive.update_run(
-            self.run_row.id, status=status, add_seconds=self.seconds - self.run_row.seconds, config=config
+            self.run_row.id, status=status, add_seconds=max(0.0, self._clock() - self._begun), config=config
         )
         self._begun = self._clock()
 

@@ -55,7 +55,8 @@ def steps_spent(ledger: Ledger, *, on_repeats: bool) -> int:
     spent = 0
     for row in ledger.evaluations:
         if ledger.candidates[row.candidate].role == SEARCH and (row.stage == "repeat") == on_repeats:
-            lower = row.rung - 1 if row.timings.get("resumed") else -1
+            # As if no trunk was ever lost to a crash, which an undisturbed run would not know of.
+            lower = row.rung - 1 if row.stage == "search" else -1
             spent += (ledger.steps_between(lower, row.rung) or row.steps) if row.status == "ok" else 0
     return spent
 

@@ -75,7 +75,7 @@ def _improvement(
 ) -> tuple[Float[np.ndarray, "candidates objectives"], Float[np.ndarray, " objectives"]]:
     """Change from a rung to the next for each candidate, and the spread that the fit leaves."""
     noisy = np.array(noise.at[lower]) > 0
-    went = [i for i, by_rung in costs.items() if lower in by_rung and lower + 1 in by_rung]
+    went = [i for i, by_rung in sorted(costs.items()) if lower in by_rung and lower + 1 in by_rung]
     width = len(noise.at[lower])
     # Slopes are known for the first step only: further on, what they would be is itself a forecast.
     sloped = lower == rung and lower > 0

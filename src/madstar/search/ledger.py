@@ -117,7 +117,7 @@ class Ledger:
         done = self.steps_between(begun, row.rung)
         if done and row.timings.get("train"):
             self.pace[row.candidate] = row.timings["train"] / done
-        for name, error in row.errors.items():
+        for name, error in row.errors.items() if self.candidates[row.candidate].role == SEARCH else ():
             self._reported.setdefault(name, []).append(error)
 
     def start(self, work: Work) -> None:
