@@ -1,17 +1,19 @@
 """Strategies at equal cost: real searches side by side, or pretended ones on a model of the table.
 
     python -m benchmarks.strategies pretend --minutes 10 60 --seeds 8
-    python -m benchmarks.strategies real --minutes 5 --seeds 5 --strategies random nsga2 screened
+    python -m benchmarks.strategies real --steps 5000 --seeds 5 --strategies random screened nsga2
 
 "pretend" runs the real coordinator on `landscape` (2 workers, the strategies' own time counted), so the
 truth about what was chosen is known without noise: that is "after retraining". Two settings: quality
 alone, with parameters held between 90 and 100 % of a cap, so that filling the cap gains nothing; and
-quality with cache. "real" runs `madstar search` and leaves its runs to `madstar study`.
+quality with cache. "real" runs `madstar search` with budgets in training steps, which the load of the
+machine does not change, one worker each, parameters held to a band, and trains the best of each again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -23,12 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from madstar.search import make_settings
+from madstar.search import Run, make_settings
 from madstar.search.ranking import hypervolume
 from madstar.search.simulation import simulate
 from madstar.search.summary import RunSummary
 from madstar.studies.statistics import mean_interval, paired_difference, verdict
 from madstar.tasks import TextTask, prepare_text
+from madstar.training import Budget, Trainer, evaluate
 
 from .landscape import Landscape, static_figures
 from .machine import keep
@@ -38,6 +41,9 @@ STRATEGIES = ("random", "nsga2", "regularised", "local", "screened")
 CONTROL = "random"
 # Hypervolume's corner: bits per byte of a poor candidate, and the cache of eight attention layers.
 CORNER = (2.6, 9e6)
+REAL = "quality and cache, parameters in a band"
+REAL_OPTIONS = ("--constraint", "params<=260000", "--constraint", "params>=225000")
+RETRAINED = 2
 CASES: dict[str, dict[str, Any]] = {
     "quality, equal parameters": {
         "objectives": ("quality",),
@@ -143,29 +149,83 @@ def tabulate(found: list[dict[str, Any]], case: str, minutes: float) -> list[dic
 
 
 def real(arguments: argparse.Namespace) -> None:
-    """Run the searches one after another, each as a process; those that are there already are left."""
+    """Searches of equal training cost one after another, seed by seed; each ends as a line of JSON.
+
+    The best of each, as its search selected it, is trained again from scratch with `RETRAINED` fresh seeds
+    to twice the largest rung. What has a line already is not done again.
+    """
+    file = arguments.folder / f"real-{arguments.steps}-steps.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(arguments.seeds):
-        for minutes in arguments.minutes:
-            for strategy in arguments.strategies:
-                name = f"study-{strategy}-{minutes:g}-{seed}"
-                command = [sys.executable, "-m", "madstar", "search", "--name", name, "--seed", str(seed)]
-                command += ["--strategy", strategy, "--minutes", str(minutes), "--home", str(arguments.home)]
-                done = (arguments.home / name / "report.html").exists()
-                if not done:
-                    subprocess.run([*command, *arguments.options], check=True, stdout=subprocess.DEVNULL)
-                print(name, flush=True)
+        for strategy in arguments.strategies:
+            done = [json.loads(line) for line in file.open()] if file.exists() else []
+            if not any((row["strategy"], row["seed"]) == (strategy, seed) for row in done):
+                row = real_one(strategy, seed, arguments)
+                with file.open("a") as lines:
+                    lines.write(json.dumps(row) + "\n")
+                print(row["strategy"], row["seed"], row["valid"], row["retrained"], flush=True)
+    rows = [json.loads(line) for line in file.open()]
+    found = [row | {"case": REAL, "minutes": arguments.steps, "truth": row["retrained"]} for row in rows]
+    for line in tabulate(found, REAL, arguments.steps):
+        print("| " + " | ".join(str(value) for value in line.values()) + " |")
+
+
+def real_one(strategy: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One search, as a user types it, and what became of its best."""
+    name = f"study-{strategy}-{arguments.steps}-{seed}"
+    home: Path = arguments.home
+    command = [sys.executable, "-m", "madstar", "search", "--home", str(home)]
+    if (home / name).exists():
+        command += ["--resume", name]
+    else:
+        command += ["--name", name, "--seed", str(seed), "--strategy", strategy, "--no-baselines"]
+        command += ["--steps", str(arguments.steps), "--workers", "1", *REAL_OPTIONS]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = Run.open(name, home)
+    summary = run.summary()
+    best = min(summary.front, key=lambda entry: entry.values["quality"])
+    task = TextTask.open(run.task_directory)
+    settings, top = run.settings, run.settings.budgets[-1]
+    scores = []
+    for fresh in range(1000, 1000 + RETRAINED):
+        model = best.genome.build(settings.sizes(task.vocabulary_size), fresh)
+        trained = Trainer(model, task, settings.training, fresh).train_to(Budget(2 * top.amount))
+        scores.append(evaluate(trained.model, task, "test", batch=16, limit=1024).bits_per_byte)
+    points = [[e.values["quality"], e.values["cache"]] for e in summary.front]
+    rows = summary.evaluations
+    return {
+        "strategy": strategy,
+        "seed": seed,
+        "steps": arguments.steps,
+        "genome": str(best.genome),
+        "trainings": best.seeds,
+        "valid": best.values["quality"],
+        "retrained": statistics.fmean(scores),
+        "retrained_seeds": scores,
+        "hypervolume": hypervolume(np.array(points), CORNER) / (CORNER[0] * CORNER[1]),
+        "front": points,
+        "parameters": best.candidate.values["parameters"],
+        "cache": best.candidate.values["cache"],
+        "candidates": len({row.candidate for row in rows}),
+        "evaluations": len(rows),
+        "train_seconds": sum(row.timings.get("train", 0.0) for row in rows),
+        "own_seconds": summary.run.config.get("strategy_seconds", 0.0),
+        "wall_seconds": summary.run.seconds,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("how", choices=("pretend", "real"))
     parser.add_argument("--minutes", type=float, nargs="+", default=[10.0])
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--cases", nargs="+", default=list(CASES))
     parser.add_argument("--home", type=Path, default=Path("runs/study"))
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "results" / "study")
     parser.add_argument("--out")
-    arguments, arguments.options = parser.parse_known_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     (pretend if arguments.how == "pretend" else real)(arguments)
 

@@ -35,7 +35,7 @@ def test_it_prints_a_table_and_one_document(finished: FinishedRun, home: Path) -
     assert "[5/5]" in plain.stderr
     again = invoke(*command, "--json")
     assert again.status == 0
-    assert "5 trainings, 5 of them done" in again.stderr
+    assert "5 trainings, 5 done before" in again.stderr
     document = strict_json(again.stdout)
     assert document["from"] == finished.name
     assert document["sizes"]["width"] == 24

@@ -5,8 +5,8 @@ import pytest
 
 from madstar.genome import Genome
 from madstar.objectives import find_objective
-from madstar.search.forecast import PRIOR_SPREAD, _ridge, forecast, traits
-from madstar.search.noise import SEED_NOISE, Noise, prior_sd, seed_noise
+from madstar.search.forecast import _ridge, forecast, traits
+from madstar.search.noise import PRIOR_SPREAD, SEED_NOISE, Noise, prior_sd, seed_noise
 from madstar.training import Budget
 
 QUALITY, CACHE = find_objective("quality"), find_objective("cache")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .app import command
 from .document import print_document
-from .options import AsJson, Home, RunName
+from .options import AsJson, Home, RunName, spelled_out
 
 
 @command("scale")
@@ -42,11 +41,18 @@ def scale(
 
     The same command again goes on where it stopped.
     """
+    import sys
+
+    from rich.console import Console
+
+    from ..report.scaled import print_scaled
+    from ..report.trials import trials_watcher
     from ..search import Run
     from ..studies.scale import FRONT
     from ..studies.scale import scale as scale_run
 
     opened = Run.open(run, home)
+    watcher = trials_watcher(sys.stderr, "scale")
     try:
         result = scale_run(
             opened,
@@ -57,91 +63,19 @@ def scale(
             seeds=seeds,
             members=FRONT if front else 1,
             learning_rate=learning_rate,
-            watcher=_Lines(),
+            watcher=watcher,
         )
     except KeyboardInterrupt:
+        watcher.close()
         typer.echo(
-            "\nInterrupted; everything finished is kept. The same command goes on from there.", err=True
+            "\nInterrupted; everything finished is kept. Go on with the same options and "
+            f"madstar scale {spelled_out(opened.name, opened.home)}",
+            err=True,
         )
         raise typer.Exit(130) from None
+    finally:
+        watcher.close()
     if as_json:
         print_document(result.to_dict())
         return
-    _print(result)
-
-
-class _Lines:
-    """Tells on stderr how the trainings go: a line for each that ends."""
-
-    def began(self, total: int, done: int) -> None:
-        self._total, self._done = total, done
-        typer.echo(f"{total} trainings, {done} of them done", err=True)
-
-    def ended(self, trial: Any, row: Any) -> None:
-        self._done += 1
-        score = row.values.get("bits_per_byte")
-        said = row.status if score is None else f"{score:.3f} bits per byte"
-        typer.echo(
-            f"[{self._done}/{self._total}] candidate {row.candidate} seed {row.seed}: {said}", err=True
-        )
-
-    def tick(self, progress: Any) -> None:
-        """Nothing: lines are for what has ended."""
-
-
-def _print(result: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(markup=False)
-    figures = Table(box=None, padding=(0, 2, 0, 0))
-    own = f"at its size, {result.own_budget}" if result.own_budget else "at its size"
-    for heading in ("architecture", "bits per byte", own, "seeds", "parameters", "cache (bytes)"):
-        figures.add_column(heading, justify="left" if heading == "architecture" else "right")
-    for entry in result.entries:
-        figures.add_row(
-            entry.label,
-            _figure(entry.scaled),
-            "unknown" if entry.own is None else _figure(entry.own),
-            str(entry.scaled.n) + "".join(f", {failure}" for failure in entry.failures),
-            f"{entry.parameters:,.0f}",
-            f"{entry.cache:,.0f}",
-        )
-    size = f"width {result.sizes['width']}"
-    if result.sizes["depth"]:
-        size += f", depth {result.sizes['depth']}"
-    console.print(f"{result.source} at {size}, {result.budget}, learning rate {result.learning_rate:g}")
-    console.print(f"{result.measure.replace('_', ' ')}, mean ± standard error over seeds\n")
-    console.print(figures)
-    console.print()
-    console.print(_differences(result))
-    console.print(f"\nKept as run {result.run}")
-
-
-def _differences(result: Any) -> Any:
-    """Members less baselines, at the larger size and before."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("member", "less baseline", "now", "95 % interval", "at its size", "verdict"):
-        table.add_column(
-            heading, justify="left" if heading in ("member", "less baseline", "verdict") else "right"
-        )
-    for entry in result.members:
-        for one in entry.against:
-            known = not math.isnan(one.scaled.low)
-            table.add_row(
-                entry.label,
-                one.baseline,
-                f"{one.scaled.mean:+.3f}",
-                f"{one.scaled.low:+.3f} to {one.scaled.high:+.3f}" if known else "one seed",
-                "unknown" if one.own is None else f"{one.own.mean:+.3f}",
-                one.verdict if one.verdict == one.outcome else f"{one.verdict}: {one.outcome}",
-            )
-    return table
-
-
-def _figure(interval: Any) -> str:
-    if math.isnan(interval.mean):
-        return "none"
-    return f"{interval.mean:.3f}" + ("" if math.isnan(interval.error) else f" ± {interval.error:.3f}")
+    print_scaled(result, Console(markup=False))

@@ -88,6 +88,8 @@ def print_motifs(study: MotifStudy, console: Console) -> None:
     words = _words(study)
     console.print(Text(f"Motifs of {', '.join(run.run for run in study.runs)}", style="bold"))
     console.print(Text(words["compared"]))
+    ways = {f"{run.strategy}, motif seeds {'on' if run.seeds == 'motifs' else 'off'}" for run in study.runs}
+    console.print(Text(f"Strategies: {'; '.join(sorted(ways))}"))
     console.print(Text(words["verdict"], style="bold"))
     console.print()
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -52,7 +52,11 @@ def signed(number: float) -> str:
 def facts(study: Study) -> list[tuple[str, str]]:
     """What a study is of, in a few words each."""
     equal = dict(study.equal)
-    ends = [(equal[name], name) for name in ("minutes", "candidates", "generations") if equal[name] != "none"]
+    ends = [
+        (equal[name], name)
+        for name in ("minutes", "steps", "candidates", "generations")
+        if equal[name] != "none"
+    ]
     limits = [f"{count} {name[:-1] if count == '1' else name}" for count, name in ends]
     return [
         ("runs", f"{len(study.attained)}"),

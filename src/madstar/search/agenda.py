@@ -84,8 +84,10 @@ class Agenda:
         if left is not None and left <= 0:
             return None
         while True:
-            if self._decided:
-                return self._decided.pop(0)
+            while self._decided:
+                work = self._decided.pop(0)
+                if self._fits(work):
+                    return work
             if self._repeating():
                 return None
             proposed = self.propose() if self._time_for_another() else None

@@ -18,9 +18,7 @@ from ..genome import Genome
 from .noise import Noise
 from .ranking import Costs
 
-# Spread of the improvement from a rung to the next beyond seed noise, bits per byte, before any is
-# seen (docs/benchmarks.md, "Rungs"), and the number of candidates it counts as much as.
-PRIOR_SPREAD = 0.08
+# The number of candidates that the prior of what changes from rung to rung counts as much as.
 _PRIOR_WEIGHT = 4.0
 # Ridge penalty: a predictor must be borne out by about so many candidates.
 _PENALTY = 6.0
@@ -74,12 +72,12 @@ def _improvement(
     noise: Noise,
 ) -> tuple[Float[np.ndarray, "candidates objectives"], Float[np.ndarray, " objectives"]]:
     """Change from a rung to the next for each candidate, and the spread that the fit leaves."""
-    noisy = np.array(noise.at[lower]) > 0
+    unseen = np.array(noise.drift)
+    changing = unseen > 0
     went = [i for i, by_rung in sorted(costs.items()) if lower in by_rung and lower + 1 in by_rung]
     width = len(noise.at[lower])
     # Slopes are known for the first step only: further on, what they would be is itself a forecast.
     sloped = lower == rung and lower > 0
-    unseen = PRIOR_SPREAD * noisy
     if not went:
         return np.zeros((len(indices), width)), unseen
     changes = np.array([np.subtract(costs[i][lower + 1], costs[i][lower]) for i in went])
@@ -90,7 +88,7 @@ def _improvement(
         predicted[:, place], residual = _ridge(design, changes[:, place], asked)
         squares = _PRIOR_WEIGHT * unseen[place] ** 2 + float(residual @ residual)
         left[place] = np.sqrt(squares / (_PRIOR_WEIGHT + len(went)))
-    return np.where(noisy, predicted, 0.0), np.where(noisy, left, 0.0)
+    return np.where(changing, predicted, 0.0), np.where(changing, left, 0.0)
 
 
 def _predictors(

@@ -117,7 +117,9 @@ class Ledger:
         done = self.steps_between(begun, row.rung)
         if done and row.timings.get("train"):
             self.pace[row.candidate] = row.timings["train"] / done
-        for name, error in row.errors.items() if self.candidates[row.candidate].role == SEARCH else ():
+        # Of repeats nothing is taken, for a round's finalists must not change while it goes on.
+        counts = self.candidates[row.candidate].role == SEARCH and row.stage == "search"
+        for name, error in row.errors.items() if counts else ():
             self._reported.setdefault(name, []).append(error)
 
     def start(self, work: Work) -> None:

@@ -24,11 +24,21 @@ _WEIGHT = 4.0
 _STEPS = 400.0
 
 
+# Spread of what a candidate gains from a rung to the next beyond seed noise, bits per byte, before any is
+# seen (docs/benchmarks.md, "Rungs").
+PRIOR_SPREAD = 0.08
+
+
 @dataclass(frozen=True)
 class Noise:
-    """Standard deviations of one training's costs: `at[rung][objective]`; 0 where a figure is exact."""
+    """Standard deviations of one training's costs: `at[rung][objective]`; 0 where a figure is exact.
+
+    `drift` is for each objective the spread, beyond this noise, of its change from a rung to the next,
+    before any change has been seen; 0 where more training changes nothing.
+    """
 
     at: tuple[tuple[float, ...], ...]
+    drift: tuple[float, ...]
 
     def of_mean(self, rung: int, trainings: int) -> tuple[float, ...]:
         """Standard errors of a mean over trainings with different seeds."""
@@ -49,16 +59,19 @@ def seed_noise(
     prior knows nothing of.
     """
     rungs = [prior_sd(steps) for steps in _steps(budgets, tokens_per_step)]
-    columns = []
+    columns, drift = [], []
     for place, objective in enumerate(objectives):
         if objective.kind != TRAINED:
             columns.append([reported.get(objective.name, 0.0)] * len(rungs))
+            drift.append(0.0)
             continue
-        known = objective.name == "quality"
-        prior = rungs if known else [reported.get(objective.name, 0.0) * sd / rungs[-1] for sd in rungs]
+        # Of others than quality only their own errors are known: their noise is taken to fall alike.
+        unit = 1.0 if objective.name == "quality" else reported.get(objective.name, 0.0) / rungs[-1]
+        prior = [unit * sd for sd in rungs]
+        drift.append(unit * PRIOR_SPREAD)
         factor = _factor([[costs[place] for costs in one] for one in repeats.values()], prior[-1])
         columns.append([factor * sd for sd in prior])
-    return Noise(tuple(zip(*columns, strict=True)))
+    return Noise(tuple(zip(*columns, strict=True)), tuple(drift))
 
 
 def prior_sd(steps: float) -> float:

@@ -140,6 +140,11 @@ def resume(
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(Archive.open(home / ARCHIVE_NAME, create=False))
         row = archive.run(name)
+        if "scaled" in row.config:
+            raise ArchiveError(
+                f"run {row.name} holds the winner of another at a larger size, and no search: "
+                "the madstar scale command that began it goes on with it"
+            )
         stack.enter_context(RunLock(home / row.name, row.name))
         row = archive.run(row.id)  # as it was left by the process that may just have let go of it
         settings = SearchSettings(**row.config["settings"])

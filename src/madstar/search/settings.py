@@ -51,6 +51,8 @@ class SearchSettings(BaseModel):
     heads: int = 4
     window: int = 64
     tied: bool = False
+    embedding_std: float = Field(0.5, gt=0)
+    residual_scale: float = Field(0.1, gt=0)
     classes: tuple[int, ...] = tuple(OPERATORS)
     levels: tuple[str, ...] = LEVELS
     groups: int = 4
@@ -189,6 +191,8 @@ class SearchSettings(BaseModel):
             heads=self.heads,
             window=self.window,
             tied=self.tied,
+            embedding_std=self.embedding_std,
+            residual_scale=self.residual_scale,
         )
 
     def space(self, vocabulary_size: int) -> SearchSpace:
