@@ -19,12 +19,13 @@ from jaxtyping import Float
 
 from madstar.genome import Genome, SearchSpace
 from madstar.liv.cost import cost
-from madstar.objectives import Subject
+from madstar.objectives import Subject, find_objective
 from madstar.search.noise import prior_sd
 from madstar.search.simulation import Pretended
 
 from .table import RUNGS
 
+CACHE = find_objective("cache").name
 # Kernel scales tried; the pair with the least error on left-out genomes is taken.
 _SCALES = (0.15, 0.3, 0.6, 1.2)
 _SHARES = (0.3, 0.6, 0.9)
@@ -79,7 +80,7 @@ def static_figures(genome: str) -> dict[str, float]:
     """Parameters and cache at 4,096 tokens, under the names of the objectives."""
     if genome not in _FIGURES:
         found = cost(Subject(Genome.parse(genome), SearchSpace().sizes, 256).spec, 4096)
-        _FIGURES[genome] = {"parameters": float(found.parameters), "cache": float(found.cache_bytes)}
+        _FIGURES[genome] = {"parameters": float(found.parameters), CACHE: float(found.cache_bytes)}
     return _FIGURES[genome]
 
 

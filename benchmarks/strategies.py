@@ -28,12 +28,12 @@ import torch
 from madstar.search import Run, make_settings
 from madstar.search.ranking import hypervolume
 from madstar.search.simulation import simulate
-from madstar.search.summary import RunSummary
+from madstar.search.summary import RunSummary, costs_of
 from madstar.studies.statistics import mean_interval, paired_difference, verdict
 from madstar.tasks import TextTask, prepare_text
 from madstar.training import Budget, Trainer, evaluate
 
-from .landscape import Landscape, static_figures
+from .landscape import CACHE, Landscape, static_figures
 from .machine import keep
 from .table import read_table
 
@@ -113,7 +113,7 @@ def judge(summary: RunSummary, landscape: Landscape) -> dict[str, Any]:
     """The truth about the best that a run selected, and about its front."""
     front = [str(entry.genome) for entry in summary.front]
     best = min(summary.front, key=lambda entry: entry.values["quality"])
-    points = np.array([[landscape.truth(g), static_figures(g)["cache"]] for g in front])
+    points = np.array([[landscape.truth(g), static_figures(g)[CACHE]] for g in front])
     searched = [row for row in summary.candidates if row.status == "pending"]
     return {
         "selected": best.values["quality"],
@@ -191,7 +191,7 @@ def real_one(strategy: str, seed: int, arguments: argparse.Namespace) -> dict[st
         model = best.genome.build(settings.sizes(task.vocabulary_size), fresh)
         trained = Trainer(model, task, settings.training, fresh).train_to(Budget(2 * top.amount))
         scores.append(evaluate(trained.model, task, "test", batch=16, limit=1024).bits_per_byte)
-    points = [[e.values["quality"], e.values["cache"]] for e in summary.front]
+    points = [list(costs_of(entry.values, summary.objectives)) for entry in summary.front]
     rows = summary.evaluations
     return {
         "strategy": strategy,
@@ -205,7 +205,7 @@ def real_one(strategy: str, seed: int, arguments: argparse.Namespace) -> dict[st
         "hypervolume": hypervolume(np.array(points), CORNER) / (CORNER[0] * CORNER[1]),
         "front": points,
         "parameters": best.candidate.values["parameters"],
-        "cache": best.candidate.values["cache"],
+        "cache": best.candidate.values[CACHE],
         "candidates": len({row.candidate for row in rows}),
         "evaluations": len(rows),
         "train_seconds": sum(row.timings.get("train", 0.0) for row in rows),
