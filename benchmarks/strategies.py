@@ -1,7 +1,7 @@
 """Strategies at equal cost: real searches side by side, or pretended ones on a model of the table.
 
     python -m benchmarks.strategies pretend --minutes 10 60 --seeds 8
-    python -m benchmarks.strategies real --steps 5000 --seeds 5 --strategies random screened nsga2
+    python -m benchmarks.strategies real --steps 3000 --seeds 5 --strategies random screened
 
 "pretend" runs the real coordinator on `landscape` (2 workers, the strategies' own time counted), so the
 truth about what was chosen is known without noise: that is "after retraining". Two settings: quality
@@ -31,7 +31,7 @@ from madstar.search.simulation import simulate
 from madstar.search.summary import RunSummary, costs_of
 from madstar.studies.statistics import mean_interval, paired_difference, verdict
 from madstar.tasks import TextTask, prepare_text
-from madstar.training import Budget, Trainer, evaluate
+from madstar.training import Trainer, evaluate
 
 from .landscape import CACHE, Landscape, static_figures
 from .machine import keep
@@ -152,7 +152,7 @@ def real(arguments: argparse.Namespace) -> None:
     """Searches of equal training cost one after another, seed by seed; each ends as a line of JSON.
 
     The best of each, as its search selected it, is trained again from scratch with `RETRAINED` fresh seeds
-    to twice the largest rung. What has a line already is not done again.
+    to the largest rung, and scored on test text. What has a line already is not done again.
     """
     file = arguments.folder / f"real-{arguments.steps}-steps.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ def real_one(strategy: str, seed: int, arguments: argparse.Namespace) -> dict[st
     scores = []
     for fresh in range(1000, 1000 + RETRAINED):
         model = best.genome.build(settings.sizes(task.vocabulary_size), fresh)
-        trained = Trainer(model, task, settings.training, fresh).train_to(Budget(2 * top.amount))
+        trained = Trainer(model, task, settings.training, fresh).train_to(top)
         scores.append(evaluate(trained.model, task, "test", batch=16, limit=1024).bits_per_byte)
     points = [list(costs_of(entry.values, summary.objectives)) for entry in summary.front]
     rows = summary.evaluations
@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("how", choices=("pretend", "real"))
     parser.add_argument("--minutes", type=float, nargs="+", default=[10.0])
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--cases", nargs="+", default=list(CASES))

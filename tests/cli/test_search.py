@@ -62,7 +62,7 @@ def test_stderr_has_a_plain_line_for_each_evaluation(finished: FinishedRun) -> N
     stderr = finished.result.stderr
     assert "\x1b" not in stderr
     told = re.findall(
-        r"^\[ *\d+:\d\d\] .+  rung [12]/2  [24] steps  (again with seed \\d+  )?ok  quality ",
+        r"^\[ *\d+:\d\d\] .+  rung [12]/2  [24] steps  (?:again with seed \d+  )?ok  quality ",
         stderr,
         re.MULTILINE,
     )
