@@ -95,7 +95,9 @@ def of_the_search(table: Table, share: float, seed: int = 0) -> Rule:
     known = {index: traits(row.genome) for index, row in enumerate(table.rows)}
 
     def rule(histories: Histories, rung: int, gone_on: Collection[int]) -> list[int]:
-        standing = prospects(forecast(histories, known, rung, noise, {}), seed)
+        found = {one.index: one for one in prospects(forecast(histories, known, rung, noise, {}), seed)}
+        cohort = [Standing(index, histories[index]) for index in found]
+        standing = [found[one.index] for one in order_at(cohort, rung)]
         return promotable(standing, share, gone_on)
 
     return rule
@@ -277,7 +279,7 @@ def main() -> None:
     rules: dict[str, Rule] = {"everyone": everyone}
     for words, share in (("1/4", 1 / 4), ("1/3", 1 / 3), ("1/2", 1 / 2)):
         rules[f"ASHA {words}"] = successive_halving(share)
-        rules[f"forecast {words}"] = of_the_search(table, share)
+        rules[f"of the search {words}"] = of_the_search(table, share)
     started = time.perf_counter()
     outcomes = replay_all(
         table, rules, replays=arguments.replays, sample=arguments.sample, seed=arguments.seed

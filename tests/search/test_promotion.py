@@ -81,16 +81,16 @@ def test_prospects_repeat_from_their_seed() -> None:
 
 
 def test_the_best_share_goes_on_less_the_places_of_hope() -> None:
-    # Twelve, a third: four places, of which one goes to the highest hope among the others.
-    hopes = [0.0] * 12
-    hopes[9] = 5.0
-    worths = [float(12 - i) for i in range(12)]
-    assert promotable(standing(worths, hopes), 1 / 3, set()) == [0, 1, 2, 9]
+    # Twenty-four, a third: eight places, of which one goes to the highest hope among the others.
+    hopes = [0.0] * 24
+    hopes[19] = 5.0
+    worths = [float(24 - i) for i in range(24)]
+    assert promotable(standing(worths, hopes), 1 / 3, set()) == [0, 1, 2, 3, 4, 5, 6, 19]
 
 
 def test_a_taken_place_of_hope_is_not_given_again() -> None:
-    worths = [float(12 - i) for i in range(12)]
-    assert promotable(standing(worths), 1 / 3, {0, 1, 7}) == [2]
+    worths = [float(24 - i) for i in range(24)]
+    assert promotable(standing(worths), 1 / 3, {0, 1, 2, 3, 4, 5, 17}) == [6]
 
 
 def test_too_few_to_tell_nobody_goes_on() -> None:

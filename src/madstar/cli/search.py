@@ -70,7 +70,7 @@ def search(
     rungs: Annotated[
         str, typer.Option(help="Rising budgets: steps, such as 100,200,400; or 1M tokens; or 30s.")
     ] = "50,100,200,400",
-    promote: Annotated[float, typer.Option(help="Share promoted from each rung.")] = 1 / 3,
+    promote: Annotated[float, typer.Option(help="Share promoted from each rung.")] = 1 / 2,
     reevaluate: Annotated[
         float, typer.Option(help="Share of the budget that trains finalists again, with other seeds.")
     ] = 0.15,

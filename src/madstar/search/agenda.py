@@ -14,6 +14,7 @@ from collections.abc import Callable
 from .finalists import first_of_next_round, next_repeat, steps_spent
 from .ledger import BASELINE, SEARCH, Ledger, Work
 from .promotion import Prospect, next_in_line, promotable, prospects
+from .ranking import order_at
 from .settings import SearchSettings
 from .strategies import NSGA2, Seeded, Strategy
 
@@ -131,11 +132,14 @@ class Agenda:
         return not made or (limit is not None and self.ledger.trained() >= limit)
 
     def _standing(self, rung: int) -> list[Prospect]:
-        """A rung's prospects; they change with what has been measured, and are asked for more often."""
+        """A rung's prospects in its order; they change with what is measured, and are asked for more often."""
         measured = len(self.ledger.evaluations)
         if self._standings.get(rung, (None,))[0] != measured:
-            standing = prospects(self.ledger.forecast(rung), self.settings.seed)
-            self._standings[rung] = (measured, standing)
+            known = prospects(self.ledger.forecast(rung), self.settings.seed)
+            by_index = {one.index: one for one in known}
+            cohort = [standing for standing in self.ledger.standings() if rung in standing.costs]
+            ordered = [by_index[standing.index] for standing in order_at(cohort, rung)]
+            self._standings[rung] = (measured, ordered)
         return self._standings[rung][1]
 
     def _promotable(self, rung: int) -> list[int]:

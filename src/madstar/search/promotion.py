@@ -1,11 +1,12 @@
 """Promotion from rung to rung: who is worth more training.
 
 Successive halving without waiting (ASHA, Li et al., arXiv 1810.05934) promotes the best share of a
-rung as it stands. With several objectives and noisy early rungs that drops late risers. Here a
-candidate's worth is what it is expected to add to the front at the highest rung: its forecast there
-(see `forecast`) is drawn many times, and its exclusive hypervolume averaged. Of the promotions,
-every fourth goes to the best optimistic case instead of the best mean. Clear losers, who add
-something in fewer than one draw in twenty, are not promoted while there is anything else to do.
+rung as it stands; with several objectives in the order of NSGA-II at that rung. Two things are added.
+What a candidate may add to the front at the highest rung is estimated: its forecast there (see
+`forecast`) is drawn many times, and its exclusive hypervolume averaged. Clear losers, who add
+something in fewer than one draw in twenty, are not promoted while there is anything else to do; and
+of the promotions every eighth goes to the best optimistic case, for early rungs under-rate what starts
+late. To promote by that estimate alone was measured to be worse (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _DRAWS = 256
 # A candidate that adds to the front in fewer draws than this is a clear loser.
 CLEAR_LOSER = 0.05
 # Every so many promotions one goes by the optimistic case.
-OPTIMISTIC = 4
+OPTIMISTIC = 8
 _OPTIMISM = 0.9
 
 
@@ -63,26 +64,26 @@ def prospects(forecast: Forecast, seed: int) -> list[Prospect]:
 def promotable(
     standing: list[Prospect], share: float, started: Collection[int], *, optimistic: int = OPTIMISTIC
 ) -> list[int]:
-    """Whom to promote now, the most promising first.
+    """Whom to promote now, the best first.
 
-    `standing` are the prospects of a rung's cohort, `started` who of it has gone on already. The best
-    share goes on as it stands, less a quarter of the places, which those with the best optimistic case
-    get. Clear losers get no place.
+    `standing` are the prospects of a rung's cohort in the order in which it stands, `started` who of it has
+    gone on already. The best share goes on, less every eighth place, which those with the best
+    optimistic case get. Clear losers get no place.
     """
     places = math.floor(len(standing) * share + 1e-9)
     hopeful = places // optimistic if share < 1 else 0
     # Who wants to see all at the end, wants the losers too.
     candidates = [one for one in standing if share >= 1 or one.chance >= CLEAR_LOSER]
-    by_worth = candidates[: places - hopeful]
+    best = candidates[: places - hopeful]
     rest = sorted(candidates[places - hopeful :], key=lambda one: (-one.hope, -one.worth, one.index))
     # Places of hope are counted over the whole rung, or each new candidate would open another.
-    taken = sum(one.index in started for one in standing if one not in by_worth)
-    chosen = [*by_worth, *[one for one in rest if one.index not in started][: max(0, hopeful - taken)]]
+    taken = sum(one.index in started for one in standing if one not in best)
+    chosen = [*best, *[one for one in rest if one.index not in started][: max(0, hopeful - taken)]]
     return [one.index for one in chosen if one.index not in started]
 
 
 def next_in_line(standing: list[Prospect], started: Collection[int]) -> list[int]:
-    """All of a rung who have not gone on, the most promising first, clear losers last.
+    """All of a rung who have not gone on, the best first, clear losers last.
 
     For the end of a run, when there is time for one more promotion but not for another candidate.
     """

@@ -61,7 +61,7 @@ class SearchSettings(BaseModel):
 
     training: TrainingSettings = TrainingSettings()
     rungs: tuple[str, ...] = ("50", "100", "200", "400")
-    promote: float = Field(1 / 3, gt=0, le=1)
+    promote: float = Field(1 / 2, gt=0, le=1)
     reevaluate: float = Field(0.15, ge=0, lt=1)
 
     strategy: Literal["nsga2", "regularised", "local", "random", "screened"] = "nsga2"
