@@ -132,7 +132,7 @@ class Agenda:
         return not made or (limit is not None and self.ledger.trained() >= limit)
 
     def _standing(self, rung: int) -> list[Prospect]:
-        """A rung's prospects in its order; they change with what is measured, and are asked for more often."""
+        """A rung's prospects in its order, kept until more is measured: they are asked for often."""
         measured = len(self.ledger.evaluations)
         if self._standings.get(rung, (None,))[0] != measured:
             known = prospects(self.ledger.forecast(rung), self.settings.seed)
