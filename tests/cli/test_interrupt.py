@@ -116,7 +116,7 @@ def test_an_interrupted_run_is_resumed_as_it_says(interrupted: Interrupted) -> N
     kept = len(interrupted.evaluations)
     assert evaluations[:kept] == interrupted.evaluations
     assert len(evaluations) > kept
-    tried = [(row.candidate, row.rung) for row in evaluations]
+    tried = [(row.candidate, row.rung, row.seed) for row in evaluations]
     assert len(set(tried)) == len(tried), "an evaluation was done twice"
     assert {row.status for row in evaluations} == {"ok"}
     proposed = {row.index for row in candidates if row.status == "pending"}

@@ -43,7 +43,12 @@ def search(
     generations: Annotated[
         int | None, typer.Option(help="End after so many generations (generational mode).")
     ] = None,
-    strategy: Annotated[str, typer.Option(help="nsga2, regularised, local, random or screened.")] = "nsga2",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="screened, nsga2, regularised, local or random [default: screened; by generations nsga2]."
+        ),
+    ] = None,
     seeds: Annotated[
         str, typer.Option(help="What the search begins with: none, or known good motifs.")
     ] = "none",
@@ -123,7 +128,6 @@ def search(
                 candidates=candidates,
                 generations=generations,
                 steps=steps,
-                strategy=strategy,
                 seeds=seeds,
                 mode=mode,
                 min_depth=least,
@@ -149,6 +153,7 @@ def search(
                 time_limit=time_limit,
                 memory_limit=_bytes(memory_limit),
                 **({} if classes is None else {"classes": _numbers(classes)}),
+                **({} if strategy is None else {"strategy": strategy}),
             )
             if validate:
                 _check_validation(settings, validation_budget, validation_seeds)

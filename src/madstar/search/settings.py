@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,9 +32,9 @@ class SearchSettings(BaseModel):
     promising `promote` share of each goes on to the next. `reevaluate` is the share of the budget in which
     finalists are trained again with other seeds. `seeds` says whether the first proposals are known good
     motifs ("motifs") or not ("none").
-    Mode "async" keeps every worker busy; "generational" waits for whole generations and is
-    reproducible. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker) are for one
-    evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
+    Mode "async" keeps every worker busy; "generational" waits for whole generations, is reproducible, and
+    is for strategy "nsga2" alone. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker)
+    are for one evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +64,7 @@ class SearchSettings(BaseModel):
     promote: float = Field(1 / 2, gt=0, le=1)
     reevaluate: float = Field(0.15, ge=0, lt=1)
 
-    strategy: Literal["nsga2", "regularised", "local", "random", "screened"] = "nsga2"
+    strategy: Literal["nsga2", "regularised", "local", "random", "screened"] = "screened"
     seeds: Literal["none", "motifs"] = "none"
     mode: Literal["async", "generational"] = "async"
     population: int = Field(16, ge=2)
@@ -83,6 +83,14 @@ class SearchSettings(BaseModel):
     baselines: bool = True
     time_limit: float = Field(600.0, gt=0)
     memory_limit: int = Field(4 * 10**9, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strategy_of_generations(cls, values: Any) -> Any:
+        """Generations are NSGA-II's: asked for without a strategy, they mean that one."""
+        if isinstance(values, dict) and values.get("mode") == "generational":
+            return {"strategy": "nsga2", **values}
+        return values
 
     @field_validator("data", "tokenizer")
     @classmethod
