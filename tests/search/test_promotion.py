@@ -123,3 +123,14 @@ def test_places_are_never_more_than_the_share_and_nobody_goes_twice(
     assert not started & set(later)
     assert len(later) == len(set(later)) <= len(cohort) * share + 1e-6
     assert not promotable(cohort, share, started | set(later))
+
+
+def test_no_more_than_the_places_and_one_go_on_however_the_standing_changes() -> None:
+    """Each newcomer is better than all before: without counting, each would go on."""
+    started: set[int] = set()
+    cohort: list[Prospect] = []
+    for index in range(40):
+        cohort = [Prospect(index, float(index + 1), 0.0, 1.0, 0.0), *cohort]
+        started |= set(promotable(cohort, 0.5, started))
+        assert len(started) <= len(cohort) // 2 + 1
+    assert len(started) >= 19

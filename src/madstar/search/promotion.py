@@ -27,6 +27,8 @@ CLEAR_LOSER = 0.05
 # Every so many promotions one goes by the optimistic case.
 OPTIMISTIC = 8
 _OPTIMISM = 0.9
+# One more than a rung's places may have gone on, so that a new best need not wait for a place.
+_GRACE = 1
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def promotable(
 
     `standing` are the prospects of a rung's cohort in the order in which it stands, `started` who of it has
     gone on already. The best share goes on, less every eighth place, which those with the best
-    optimistic case get. Clear losers get no place.
+    optimistic case get. Clear losers get no place. A standing changes as a rung fills, and whoever once
+    was among its best has gone on; so that no more than the share does, places once given count.
     """
     places = math.floor(len(standing) * share + 1e-9)
     hopeful = places // optimistic if share < 1 else 0
@@ -79,7 +82,8 @@ def promotable(
     # Places of hope are counted over the whole rung, or each new candidate would open another.
     taken = sum(one.index in started for one in standing if one not in best)
     chosen = [*best, *[one for one in rest if one.index not in started][: max(0, hopeful - taken)]]
-    return [one.index for one in chosen if one.index not in started]
+    free = places + _GRACE - sum(one.index in started for one in standing)
+    return [one.index for one in chosen if one.index not in started][: max(0, free)]
 
 
 def next_in_line(standing: list[Prospect], started: Collection[int]) -> list[int]:
