@@ -17,7 +17,7 @@ from ..training import Budget
 from .ranking import Costs
 
 # Standard deviation over seeds, bits per byte, at (steps); between them a power law, outside the ends.
-SEED_NOISE = ((100, 0.045), (200, 0.016), (400, 0.009), (800, 0.006))
+SEED_NOISE = ((50, 0.050), (100, 0.033), (200, 0.020), (400, 0.012))
 # The prior counts as much as this many replicates.
 _WEIGHT = 4.0
 # Budgets in seconds have no steps: their highest rung counts as this many.
