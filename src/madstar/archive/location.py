@@ -1,12 +1,16 @@
 """Where an archive lives, whether a file there may be touched, and how connections to it behave.
 
 A file is looked at byte by byte before SQLite may open it, because merely opening another program's
-database can write to it.
+database can write to it. But not while this process has it open: closing any descriptor of a file drops
+all locks that the process has on it (POSIX), and with them SQLite's. Another process that then closes
+the archive takes itself for the last, and removes the write-ahead log with what is being written.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +69,38 @@ class Location:
         return f"the archive {self.path or self.url.render_as_string(hide_password=True)}"
 
 
+class _Held:
+    """Files that this process has open as archives, by device and inode, as POSIX locks count them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count: Counter[tuple[int, int]] = Counter()
+
+    def __contains__(self, path: Path) -> bool:
+        with self._lock:
+            return self._count[_identity(path)] > 0
+
+    def add(self, path: Path) -> tuple[int, int]:
+        """Note that it is open; returns what `remove` is to be told."""
+        key = _identity(path)
+        with self._lock:
+            self._count[key] += 1
+        return key
+
+    def remove(self, key: tuple[int, int]) -> None:
+        """Note that it has been closed."""
+        with self._lock:
+            self._count[key] -= 1
+
+
+held = _Held()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def check_file(location: Location, path: Path, create: bool) -> None:
     """Make sure that `path` is an archive or, if `create`, may become one; make its directory if so.
 
@@ -76,6 +112,8 @@ def check_file(location: Location, path: Path, create: bool) -> None:
             raise ArchiveError(
                 f"{location} is a directory: name a file in it, like {path / 'archive.sqlite'}"
             )
+        if path.exists() and path in held:
+            return
         if path.exists() and path.stat().st_size > 0:
             with path.open("rb") as file:
                 header = file.read(_HEADER_BYTES)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, false, select, update
 from madstar.archive import naming, records, rows, statements
 from madstar.archive.columns import decode_document, encode_document
 from madstar.archive.failures import readable, told_plainly
-from madstar.archive.location import Location, check_file, connect, writing
+from madstar.archive.location import Location, check_file, connect, held, writing
 from madstar.archive.migration import prepare
 from madstar.archive.rows import CandidateRow, EvaluationRow, RunRow
 from madstar.archive.schema import Architecture, Base, Candidate, Evaluation, Run
@@ -61,6 +61,7 @@ class Archive:
         self._writer = writing(self._engine)
         self._process = os.getpid()
         self._closed = False
+        self._held: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, location: str | Path, *, create: bool = True, busy_seconds: float = 30.0) -> Archive:
@@ -78,6 +79,8 @@ class Archive:
         try:
             with told_plainly(archive._where):
                 prepare(archive._engine, place, create)
+            if place.path is not None:
+                archive._held = held.add(place.path)
         except BaseException:
             archive.close()
             raise
@@ -87,6 +90,9 @@ class Archive:
         """Let go of all connections. Closing again does nothing."""
         self._closed = True
         self._engine.dispose(close=self._process == os.getpid())
+        if self._held is not None:
+            held.remove(self._held)
+            self._held = None
 
     def __enter__(self) -> Archive:
         return self
