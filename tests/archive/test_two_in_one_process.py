@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from madstar.archive import Archive
+from madstar.errors import ArchiveError
 
 READER = """
 import sys
@@ -54,9 +57,5 @@ def test_a_closed_archive_may_be_replaced_and_is_looked_at_again(tmp_path: Path)
     path = tmp_path / "archive.sqlite"
     Archive.open(path).close()
     path.write_bytes(b"something else")
-    try:
+    with pytest.raises(ArchiveError, match="not an SQLite file"):
         Archive.open(path)
-    except Exception as error:
-        assert "not an SQLite file" in str(error)
-    else:
-        raise AssertionError("a file that is no archive was opened")
