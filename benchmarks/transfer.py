@@ -36,7 +36,7 @@ from madstar.tasks import TextTask, prepare_text
 from madstar.training import Budget, Trainer, TrainingSettings, evaluate
 from madstar.training.trainer import DivergedError
 
-from .machine import keep
+from .machine import RESULTS, keep
 
 DEPTH, BASE_WIDTH = 8, 64
 LENGTH, BATCH, RATE = 128, 8, 5e-3
@@ -147,7 +147,7 @@ def work_off(arguments: argparse.Namespace, directory: Path) -> None:
     part, parts = map(int, arguments.part.split("/"))
     path = directory / f"part-{part}-of-{parts}.json"
     own = json.loads(path.read_text()) if path.exists() else []
-    task = prepare_text(directory=directory / f"text-{part}-of-{parts}", length=LENGTH)
+    task = prepare_text(directory=Path("runs") / f"transfer-text-{part}-of-{parts}", length=LENGTH)
     planned = list(jobs(sizes(arguments.widths, arguments.thin), arguments.seeds, arguments.steps))
     for size, job in planned:
         built_at(size, Genome.parse(job.genome))
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--part", default="0/1")
-    parser.add_argument("--home", type=Path, default=Path("runs/benchmark/transfer"))
+    parser.add_argument("--home", type=Path, default=RESULTS / "transfer")
     parser.add_argument("--name", default="transfer")
     parser.add_argument("--report", action="store_true", help="train nothing; compare what is there")
     arguments = parser.parse_args()
