@@ -121,7 +121,7 @@ def test_an_interrupted_run_is_resumed_as_it_says(interrupted: Interrupted) -> N
     assert {row.status for row in evaluations} == {"ok"}
     proposed = {row.index for row in candidates if row.status == "pending"}
     assert len(proposed) == CANDIDATES + len(BASELINES)
-    assert {index for index, rung in tried if rung == 0} == proposed
+    assert {row.candidate for row in evaluations if row.rung == 0} == proposed
 
 
 def test_an_interrupt_before_the_search_begins(text: Path, tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_which_strategy_ran(tmp_path: Path) -> None:
     assert "random search (random), asynchronous, seed 0" in text
     assert "on: known motifs were among the founders" in text
     assert "25% of the budget to train them again" in text
-    plain = make_settings(minutes=1.0, reevaluate=0.0)
+    plain = make_settings(minutes=1.0, reevaluate=0.0, strategy="nsga2")
     assert strategy(plain).startswith("NSGA-II (nsga2)")
     assert motif_seeds(plain).startswith("off")
     assert finalists(plain) == "not trained again"

@@ -38,7 +38,11 @@ def write(
     rows; candidates are counted from 0.
     """
     chosen = make_settings(
-        **{"rungs": RUNGS, "minutes": 1.0, "width": 32, "baselines": False, "seed": seed, **settings}
+        **{
+            **{"rungs": RUNGS, "minutes": 1.0, "width": 32, "baselines": False, "seed": seed},
+            "strategy": "nsga2",
+            **settings,
+        }
     )
     task = {"fingerprint": f"{fingerprint}-{seed}", "description": "a text of tests", "vocabulary_size": 256}
     document = {"settings": chosen.model_dump(mode="json"), "task": task, **(config or {})}
