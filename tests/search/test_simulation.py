@@ -146,7 +146,7 @@ def test_a_promoted_candidate_was_never_a_clear_loser(task: TextTask, tmp_path: 
         promoted = [at[rung][candidate] for candidate in at[rung + 1]]
         dropped = [score for candidate, score in at[rung].items() if candidate not in at[rung + 1]]
         assert np.mean(promoted) < np.mean(dropped)
-    # 0.045 is the noise at 50 steps and 0.14 what the rungs may still change.
+    # Far beyond the noise at 50 steps and what the rungs may still change.
     assert all(at[0][candidate] < best + 1.0 for candidate in at[1])
 
 

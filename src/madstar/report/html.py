@@ -36,7 +36,7 @@ def write_html(
     What is not given has no section. Raises OutputError where the page cannot be written.
     """
     path = Path(path)
-    _write_atomically(path, render(summary, lineage=lineage, validation=validation, motifs=motifs))
+    write_atomically(path, render(summary, lineage=lineage, validation=validation, motifs=motifs))
     return path
 
 
@@ -72,7 +72,7 @@ def render(
         fronts=fronts,
         hypervolume=hypervolume,
         curves=curves,
-        figures=_json({plot.key: plot.to_dict() for plot in plots}),
+        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
         plotly=get_plotlyjs() if plots else "",
     )
 
@@ -90,13 +90,13 @@ def _motif_parts(study: MotifStudy | None) -> tuple[str, Sequence[Plot]]:
         return "", ()
 
 
-def _json(data: Any) -> str:
+def figures_json(data: Any) -> str:
     """JSON that may stand within a script element: nothing in it can end the element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write beside the place and rename, so that nobody ever opens half a page."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.part"
     try:

@@ -65,7 +65,7 @@ def write_motifs(study: MotifStudy, path: str | Path) -> Path:
     """
     from plotly.offline import get_plotlyjs
 
-    from .html import _json, _write_atomically
+    from .html import figures_json, write_atomically
 
     plots = motif_plots(study)
     text = (
@@ -74,12 +74,12 @@ def write_motifs(study: MotifStudy, path: str | Path) -> Path:
         .render(
             runs=[run.run for run in study.runs],
             section=motif_section(study),
-            figures=_json({plot.key: plot.to_dict() for plot in plots}),
+            figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
             plotly=get_plotlyjs() if plots else "",
         )
     )
     path = Path(path)
-    _write_atomically(path, text)
+    write_atomically(path, text)
     return path
 
 

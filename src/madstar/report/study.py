@@ -10,7 +10,7 @@ from typing import Any
 
 from ..studies.study import Difference, Metric, Study
 from ..studies.treatments import told
-from .html import _json, _write_atomically
+from .html import figures_json, write_atomically
 from .quantities import MISSING, amount, plural
 from .study_figures import COLOURS, bounds_words, curve_plots, difference_words, facts, mean_words, signed
 from .study_terminal import print_study
@@ -36,7 +36,7 @@ def write_study(study: Study, path: str | Path) -> Path:
     Raises OutputError where the page cannot be written.
     """
     path = Path(path)
-    _write_atomically(path, render_study(study))
+    write_atomically(path, render_study(study))
     return path
 
 
@@ -57,7 +57,7 @@ def render_study(study: Study) -> str:
     return environment.get_template(_TEMPLATE).render(
         _page(study),
         plots=plots,
-        figures=_json({plot.key: plot.to_dict() for plot in plots}),
+        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
         plotly=get_plotlyjs() if plots else "",
     )
 

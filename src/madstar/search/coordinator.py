@@ -20,7 +20,7 @@ from ..tasks import TextTask
 from ..workers import Job, Outcome, WorkerPool
 from .admission import Admission
 from .agenda import Agenda
-from .evaluation import TARGET, worker_setup
+from .evaluation import FULL, TARGET, row_fields, worker_setup
 from .ledger import BASELINE, SEARCH, Ledger, Work
 from .settings import SearchSettings
 from .strategies import Proposal, Strategy, make_strategy
@@ -199,7 +199,7 @@ class Coordinator:
     def _take_in(self, outcome: Outcome) -> EvaluationRow:
         work = self._jobs.pop(outcome.id)
         value: dict[str, Any] = outcome.value or {}
-        if value.get("status") == "full":
+        if value.get("status") == FULL:
             # Not the candidate's doing: it has no row, and trains again when the run is resumed.
             self.ledger.abandon(work)
             raise OutputError(f"{value['error']}: free some room, then resume run {self.run_row.name}")
@@ -207,19 +207,9 @@ class Coordinator:
             self.run_row.id,
             candidate=work.candidate,
             rung=work.rung,
-            steps=value.get("steps", 0),
-            tokens=value.get("tokens", 0),
             seed=work.seed(self.settings.seed),
             stage=work.stage,
-            status=value.get("status", outcome.status),
-            error=value.get("error", outcome.error),
-            values=value.get("values", {}),
-            errors=value.get("errors", {}),
-            curve=value.get("curve", ()),
-            timings={**value.get("timings", {}), "total": outcome.seconds},
-            worker=outcome.worker,
-            started_at=outcome.started_at,
-            finished_at=outcome.finished_at,
+            **row_fields(outcome),
         )
         event = self.ledger.add_evaluation(row, self.settings.seed)
         if event is not None:

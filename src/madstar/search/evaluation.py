@@ -43,6 +43,7 @@ from ..training import (
     save_weights,
 )
 from ..training.budget import Budget
+from ..workers import Outcome
 
 Report = Callable[[dict[str, Any]], None]
 TARGET = f"{__name__}:make_handler"
@@ -75,6 +76,24 @@ def worker_setup(
         "rungs": list(rungs),
         "objectives": list(objectives),
         "constraints": list(constraints),
+    }
+
+
+def row_fields(outcome: Outcome) -> dict[str, Any]:
+    """What an evaluation's row says of how a job ended; which job it was, the caller knows."""
+    value: dict[str, Any] = outcome.value or {}
+    return {
+        "steps": value.get("steps", 0),
+        "tokens": value.get("tokens", 0),
+        "status": value.get("status", outcome.status),
+        "error": value.get("error", outcome.error),
+        "values": value.get("values", {}),
+        "errors": value.get("errors", {}),
+        "curve": value.get("curve", ()),
+        "timings": {**value.get("timings", {}), "total": outcome.seconds},
+        "worker": outcome.worker,
+        "started_at": outcome.started_at,
+        "finished_at": outcome.finished_at,
     }
 
 

@@ -20,7 +20,7 @@ _FINALISTS = 8
 
 
 def next_repeat(ledger: Ledger, seed: int) -> Work | None:
-    """The repeat to train next, or None where the round has been begun wholly: see `next_round`."""
+    """The repeat to train next, or None where the round has been begun wholly."""
     number = _round(ledger)
     if number == 0:
         return None

@@ -36,8 +36,8 @@ class Prospect:
     """What a candidate may add to the final front.
 
     `worth` is its expected exclusive hypervolume in units of the cohort's ranges, `hope` the same in
-    its better cases, `chance` the share of draws in which it adds anything, `cost` its expected rank,
-    which decides between candidates that add nothing.
+    its better cases, `chance` the share of draws in which it adds anything, `cost` its mean cost in those
+    units, which decides between candidates that add nothing.
     """
 
     index: int

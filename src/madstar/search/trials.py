@@ -19,7 +19,7 @@ from ..errors import OutputError
 from ..tasks import TextTask
 from ..training import Budget
 from ..workers import Job, Outcome, WorkerPool
-from .evaluation import FULL, TARGET, VALIDATION, worker_setup
+from .evaluation import FULL, TARGET, VALIDATION, row_fields, worker_setup
 from .settings import SearchSettings
 
 _TICK = 0.5
@@ -226,17 +226,7 @@ class _Queue:
             stage=trial.stage,
             rung=trial.rung,
             seed=trial.seed,
-            steps=value.get("steps", 0),
-            tokens=value.get("tokens", 0),
-            status=value.get("status", outcome.status),
-            error=value.get("error", outcome.error),
-            values=value.get("values", {}),
-            errors=value.get("errors", {}),
-            curve=value.get("curve", ()),
-            timings={**value.get("timings", {}), "total": outcome.seconds},
-            worker=outcome.worker,
-            started_at=outcome.started_at,
-            finished_at=outcome.finished_at,
+            **row_fields(outcome),
         )
 
 
