@@ -35,3 +35,11 @@ class OutputError(MadstarError):
 
 class WorkerError(MadstarError):
     """Worker processes that cannot be started or that fail before any work."""
+
+
+class LayerError(MadstarError):
+    """An unknown layer, or one that cannot be used: wrong shape, not a number, looks into the future."""
+
+
+class TaskError(MadstarError):
+    """An unknown task, or a setting of it that cannot be generated."""

@@ -1,0 +1,1 @@
+"""Layers known by name: those of MAD, and those that came since."""
