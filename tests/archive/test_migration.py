@@ -57,7 +57,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_revisions_form_one_line_to_the_schema() -> None:
-    assert known_revisions() == ("0001", "0002", "0003")
+    assert known_revisions() == ("0001", "0002", "0003", "0004")
     assert known_revisions()[-1] == REVISION
 
 
@@ -78,7 +78,10 @@ def test_the_comparison_sees_a_missing_revision(old: Path) -> None:
     columns = [change for change in found if change[0] == "add_column"]
     assert sorted((change[0], change[2], change[3].name) for change in columns) == [
         ("add_column", "candidates", "staleness"),
+        ("add_column", "evaluations", "point"),
+        ("add_column", "evaluations", "setting"),
         ("add_column", "evaluations", "stage"),
+        ("add_column", "runs", "kind"),
         ("add_column", "runs", "seconds"),
     ]
 
@@ -88,6 +91,7 @@ def test_an_older_archive_is_upgraded_with_its_rows(old: Path) -> None:
     with Archive.open(old, create=False) as archive:
         run = archive.run("old")
         assert (run.id, run.config, run.version, run.seconds) == (7, {"minutes": 5}, "0.0.1", 0.0)
+        assert run.kind == "search"
         first, second = archive.candidates(7)
         assert (first.values, first.staleness, first.parents) == ({"cache": float("inf")}, 0, ())
         assert (second.parents, second.repaired_genes, second.reason) == ((0,), ("w",), "as 0")
@@ -124,7 +128,7 @@ def test_evaluations_of_before_there_were_stages_are_the_searchs(path: Path) -> 
         assert archive.add_evaluation(7, **again, **clock, stage="validation").sequence == 2
     with closing(sqlite3.connect(path)) as connection:
         after = connection.execute("SELECT * FROM evaluations ORDER BY id LIMIT 2").fetchall()
-        assert after == [(*row, "search") for row in before]
+        assert after == [(*row, "search", "", "") for row in before]
         connection.commit()
         connection.execute("PRAGMA foreign_keys = ON")
         # The rebuilt table refuses what the old one did, without the store's own check.

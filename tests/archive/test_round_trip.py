@@ -98,7 +98,9 @@ def test_candidate_comes_back(archive: Archive, fields: dict[str, Any], parents:
             "worker": naturals,
             "started_at": times,
             "finished_at": times,
-            "stage": st.sampled_from(["search", "repeat", "validation"]),
+            "stage": st.sampled_from(["search", "repeat", "validation", "benchmark"]),
+            "setting": st.text("abc=_-", max_size=64),
+            "point": st.text("abc=_-", max_size=64),
         }
     )
 )

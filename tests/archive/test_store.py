@@ -63,8 +63,28 @@ def test_nothing_runs_twice(archive: Archive, run: RunRow) -> None:
         assert evaluate(archive, run.id, 0, rung=1, seed=5, stage=stage).stage == stage
         with pytest.raises(ArchiveError, match=f"seed 5 in stage {stage} already: nothing runs twice"):
             evaluate(archive, run.id, 0, rung=1, seed=5, stage=stage)
+    for setting, point in (("a", "x"), ("a", "y"), ("b", "x")):
+        where = {"rung": 1, "seed": 5, "stage": "benchmark", "setting": setting, "point": point}
+        row = evaluate(archive, run.id, 0, **where)
+        assert (row.setting, row.point) == (setting, point)
+        with pytest.raises(
+            ArchiveError, match=f"of setting {setting} at {point} already: nothing runs twice"
+        ):
+            evaluate(archive, run.id, 0, **where)
+    with pytest.raises(ArchiveError, match="setting may have 64 characters at most"):
+        evaluate(archive, run.id, 0, setting="s" * 65)
     with pytest.raises(ArchiveError, match="stage 'dream' is unknown: use one of search, repeat, validation"):
         evaluate(archive, run.id, 0, rung=1, seed=5, stage="dream")
+
+
+def test_the_latest_run_of_a_kind_passes_over_the_others(archive: Archive, run: RunRow) -> None:
+    benchmark = archive.create_run("mad", {}, kind="benchmark")
+    assert archive.run("latest") == benchmark == archive.run("latest", kind="benchmark")
+    assert archive.run("latest", kind="search") == run
+    with pytest.raises(ArchiveError, match="run 'mad' is a benchmark, not a search: name another run"):
+        archive.run("mad", kind="search")
+    with pytest.raises(ArchiveError, match="run kind 'dream' is unknown"):
+        archive.create_run("other", {}, kind="dream")
 
 
 def test_companions_must_exist(archive: Archive, run: RunRow) -> None:

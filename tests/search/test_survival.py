@@ -21,9 +21,9 @@ from sqlalchemy import Engine, event
 
 import madstar
 from madstar.archive import Archive
+from madstar.archive.lock import RunLock
 from madstar.errors import ArchiveError, OutputError
 from madstar.search import resume
-from madstar.search.lock import RunLock
 from madstar.search.run import ARCHIVE_NAME
 from madstar.search.summary import RunSummary
 from madstar.workers import Outcome, WorkerPool
@@ -98,7 +98,7 @@ def test_a_lock_goes_with_its_holder_and_not_with_what_that_has_started(tmp_path
         """
         import subprocess, sys, time
         from pathlib import Path
-        from madstar.search.lock import RunLock
+        from madstar.archive.lock import RunLock
         with RunLock(Path(sys.argv[1]), "one"):
             child = subprocess.Popen(["sleep", "600"], close_fds=False)
             print(child.pid, flush=True)

@@ -12,10 +12,10 @@ import pytest
 from scipy import stats
 
 from madstar.archive import Archive, EvaluationRow
+from madstar.archive.lock import RunLock
 from madstar.errors import ArchiveError, ConfigurationError, DataError
 from madstar.search import Run
 from madstar.search.evaluation import TEST, validated_weights_path
-from madstar.search.lock import RunLock
 from madstar.search.run import ARCHIVE_NAME
 from madstar.search.trials import SilentTrials, Trial
 from madstar.studies import validation

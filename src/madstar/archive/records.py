@@ -41,6 +41,9 @@ def check_evaluation(row: EvaluationRow) -> EvaluationRow:
     """The row as reading would give it back: plain numbers and tuples. Raises ArchiveError."""
     what = f"evaluation of candidate {row.candidate}"
     check_word(f"{what}: stage", row.stage, rows.STAGES)
+    for name in ("setting", "point"):
+        if len(getattr(row, name)) > KEY_LENGTH // 2:
+            raise ArchiveError(f"{what}: {name} may have {KEY_LENGTH // 2} characters at most")
     check_word(f"{what}: status", row.status, rows.EVALUATION_STATUSES)
     return replace(
         row,

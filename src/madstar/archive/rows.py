@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+RUN_KINDS = ("search", "benchmark")
 RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 ROLES = ("search", "baseline")
 VALIDITIES = ("valid", "repaired", "rejected")
 CANDIDATE_STATUSES = ("pending", "rejected", "infeasible", "duplicate")
-STAGES = ("search", "repeat", "validation")
+STAGES = ("search", "repeat", "validation", "benchmark")
 EVALUATION_STATUSES = ("ok", "diverged", "timeout", "memory", "crash", "error", "infeasible")
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One search, over all its resumptions.
+    """One search or benchmark, over all its resumptions.
 
-    `created` is aware and in UTC. `status` is one of `RUN_STATUSES`. `config` is JSON data, so a tuple
-    comes back as a list. `version` is the madstar that created the run. `seconds` is the wall time of
-    search spent so far, summed over resumptions.
+    `created` is aware and in UTC. `status` is one of `RUN_STATUSES`, `kind` of `RUN_KINDS`. `config`
+    is JSON data, so a tuple comes back as a list. `version` is the madstar that created the run. `seconds`
+    is the wall time spent so far, summed over resumptions.
     """
 
     id: int
@@ -30,6 +31,7 @@ class RunRow:
     config: dict[str, Any]
     version: str
     seconds: float
+    kind: str = "search"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class EvaluationRow:
     `stage` is one of `STAGES`: "search" for what the search itself did, "repeat" for a candidate trained
     again from scratch at the top rung with another seed, "validation" for one trained from scratch with a
     larger budget once the search was over. For the first two `rung` counts the run's rungs; for
-    "validation" it is the number of the validation in the run's config.
+    "validation" it is the number of the validation in the run's config. "benchmark" is a training on
+    `setting`, a setting of a synthetic task, at `point`, a point of a sweep; both are empty elsewhere.
 
     `candidate` is the candidate's index; `sequence` is the order of observation within the run (0, 1, 2,
     ...), which a replay follows. `status` is one of `EVALUATION_STATUSES`. `errors` are standard errors
@@ -95,3 +98,5 @@ class EvaluationRow:
     started_at: float
     finished_at: float
     stage: str = "search"
+    setting: str = ""
+    point: str = ""

@@ -22,12 +22,13 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from madstar.archive.columns import Curve, Document, Moment, Names, Numbers
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest revision under migrations/versions."""
 
 VERSION_TABLE = "madstar_version"
@@ -51,7 +52,7 @@ class Base(DeclarativeBase):
 
 
 class Run(Base):
-    """One search."""
+    """One search, or one benchmark."""
 
     __tablename__ = "runs"
     __table_args__ = (UniqueConstraint("name"),)
@@ -63,6 +64,7 @@ class Run(Base):
     config: Mapped[dict[str, Any]] = mapped_column(Document)
     version: Mapped[str] = mapped_column(String(64))
     seconds: Mapped[float] = mapped_column(Double, server_default="0")
+    kind: Mapped[str] = mapped_column(String(16), server_default="search")
 
 
 class Architecture(Base):
@@ -120,12 +122,12 @@ class Parent(Base):
 
 
 class Evaluation(Base):
-    """One training of one candidate in one stage of the run, at one rung with one seed."""
+    """One training of one candidate in one stage, at one rung with one seed; of a setting, if it has one."""
 
     __tablename__ = "evaluations"
     __table_args__ = (
         ForeignKeyConstraint(["run_id", "candidate"], ["candidates.run_id", "candidates.candidate"]),
-        UniqueConstraint("run_id", "candidate", "stage", "rung", "seed"),
+        UniqueConstraint("run_id", "candidate", "stage", "rung", "seed", "setting", "point"),
         UniqueConstraint("run_id", "sequence"),
     )
 
@@ -147,3 +149,5 @@ class Evaluation(Base):
     started_at: Mapped[float] = mapped_column(Double)
     finished_at: Mapped[float] = mapped_column(Double)
     stage: Mapped[str] = mapped_column(String(16), server_default="search")
+    setting: Mapped[str] = mapped_column(String(KEY_LENGTH // 2), server_default=text("''"))
+    point: Mapped[str] = mapped_column(String(KEY_LENGTH // 2), server_default=text("''"))

@@ -62,13 +62,15 @@ def parents_of(connection: Connection, run_id: int) -> dict[int, tuple[int, ...]
 
 
 def is_evaluated(connection: Connection, row: EvaluationRow) -> bool:
-    """Whether the run has an evaluation of the same candidate, stage, rung and seed."""
+    """Whether the run has an evaluation of the same candidate, stage, rung, seed, setting and point."""
     same = select(Evaluation.id).where(
         Evaluation.run_id == row.run_id,
         Evaluation.candidate == row.candidate,
         Evaluation.stage == row.stage,
         Evaluation.rung == row.rung,
         Evaluation.seed == row.seed,
+        Evaluation.setting == row.setting,
+        Evaluation.point == row.point,
     )
     return connection.scalar(same) is not None
 

@@ -109,6 +109,7 @@ class Archive:
         name: str | None,
         config: Mapping[str, Any],
         *,
+        kind: str = "search",
         token: Callable[[int], str] = secrets.token_hex,
     ) -> RunRow:
         """Add a run with status "running"; a `name` of None makes one up from the date (in UTC).
@@ -132,14 +133,19 @@ class Archive:
                 config=decode_document(document),
                 version=__version__,
                 seconds=0.0,
+                kind=records.check_word("run kind", kind, rows.RUN_KINDS),
             )
             return replace(row, id=statements.insert_row(connection, Run, records.run_columns(row)))
 
-    def run(self, name_or_id: str | int) -> RunRow:
-        """The run of that name or id; "latest" is the one created last. Raises ArchiveError."""
+    def run(self, name_or_id: str | int, *, kind: str | None = None) -> RunRow:
+        """The run of that name or id; "latest" is the one created last. Raises ArchiveError.
+
+        With a `kind`, one of another kind is an error, and "latest" passes over it.
+        """
         with self._read() as connection:
             if name_or_id == naming.LATEST:
                 chosen = select(_RUNS).order_by(Run.id.desc()).limit(1)
+                chosen = chosen if kind is None else chosen.where(Run.kind == kind)
             elif isinstance(name_or_id, int) or name_or_id.isdecimal():
                 key = int(name_or_id)
                 chosen = select(_RUNS).where(Run.id == key if abs(key) < 2**31 else false())
@@ -147,9 +153,13 @@ class Archive:
                 chosen = select(_RUNS).where(Run.name == name_or_id)
             found = connection.execute(chosen).first()
             if found is None:
-                names = connection.scalars(select(Run.name).order_by(Run.id)).all()
+                known = select(Run.name).order_by(Run.id)
+                names = connection.scalars(known if kind is None else known.where(Run.kind == kind)).all()
                 raise naming.unknown_run(name_or_id, names, self._where)
-            return records.run_row(found)
+            row = records.run_row(found)
+        if kind not in (None, row.kind):
+            raise ArchiveError(f"run {row.name!r} is a {row.kind}, not a {kind}: name another run")
+        return row
 
     def runs(self) -> tuple[RunRow, ...]:
         """All runs, oldest first."""
@@ -317,6 +327,8 @@ class Archive:
         timings: Mapping[str, float] | None = None,
         worker: int = 0,
         stage: str = "search",
+        setting: str = "",
+        point: str = "",
     ) -> EvaluationRow:
         """Add what became of one training, with the run's next sequence number; see `EvaluationRow`.
 
@@ -330,6 +342,8 @@ class Archive:
                 candidate=candidate,
                 sequence=0,
                 stage=stage,
+                setting=setting,
+                point=point,
                 rung=rung,
                 steps=steps,
                 tokens=tokens,
@@ -355,6 +369,8 @@ class Archive:
                 where = f"at rung {row.rung} with seed {row.seed}"
                 if row.stage != "search":
                     where += f" in stage {row.stage}"
+                if row.setting:
+                    where += f" of setting {row.setting} at {row.point}"
                 raise ArchiveError(
                     f"run {run_name!r} has candidate {row.candidate} {where} already: nothing runs twice"
                 )

@@ -78,7 +78,7 @@ class Run:
         """The run of that name, or the latest. Raises ArchiveError where there is none."""
         home = Path(home)
         with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
-            return cls(home, archive.run(name))
+            return cls(home, archive.run(name, kind="search"))
 
     @property
     def directory(self) -> Path:

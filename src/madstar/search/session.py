@@ -13,6 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from ..archive import Archive, CandidateRow, EvaluationRow, RunRow
+from ..archive.lock import RunLock
 from ..archive.naming import check_name
 from ..errors import (
     ArchiveError,
@@ -27,7 +28,6 @@ from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
 from .coordinator import Coordinator, Snapshot, Watcher
-from .lock import RunLock
 from .run import ARCHIVE_NAME, DATA_NAME, DEFAULT_HOME, Run, data_key
 from .settings import SearchSettings
 from .strategies import proposal_rng

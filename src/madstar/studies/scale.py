@@ -27,6 +27,7 @@ from typing import Any
 import psutil
 
 from ..archive import Archive, CandidateRow, RunRow
+from ..archive.lock import RunLock
 from ..errors import ArchiveError, ConfigurationError, DataError, GenomeError, MadstarError
 from ..genome import OPERATORS, Genome, Sizes, baselines, compile_genome
 from ..genome.scaling import STACK, deepen, widen
@@ -35,7 +36,6 @@ from ..objectives import STATIC, Objective, Subject, find_objective
 from ..search import Run, SearchSettings, make_settings
 from ..search.admission import ALWAYS_KEPT
 from ..search.ledger import BASELINE
-from ..search.lock import RunLock
 from ..search.run import ARCHIVE_NAME
 from ..search.summary import Entry, RunSummary
 from ..search.trials import Trial, TrialWatcher, run_trials

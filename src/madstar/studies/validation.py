@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..archive import Archive, CandidateRow, RunRow
+from ..archive.lock import RunLock
 from ..errors import ArchiveError, ConfigurationError, DataError
 from ..search.evaluation import VALIDATION
-from ..search.lock import RunLock
 from ..search.run import ARCHIVE_NAME, Run
 from ..search.settings import SearchSettings
 from ..search.trials import Trial, TrialWatcher, budget_ratio, run_trials

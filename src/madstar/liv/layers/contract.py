@@ -41,9 +41,7 @@ class SequenceLayer(nn.Module):
         """The decoding state before any token: a NamedTuple."""
         raise NotImplementedError
 
-    def step(
-        self, x: Float[Tensor, "batch width"], state: Any
-    ) -> tuple[Float[Tensor, "batch width"], Any]:
+    def step(self, x: Float[Tensor, "batch width"], state: Any) -> tuple[Float[Tensor, "batch width"], Any]:
         """One more token: its output and the next state."""
         raise NotImplementedError
 

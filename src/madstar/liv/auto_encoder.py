@@ -1,0 +1,61 @@
+"""The auto-encoder backbone of MAD's compression task (arXiv 2403.17844, section 3.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .stack import LayerLike, Stack, Unembedding
+
+
+class AutoEncoder(Stack):
+    """Layers compress a sequence into its last token; an MLP reads each token back from that vector.
+
+    The decoder sees the vector plus a sinusoidal embedding of the position asked for, position by
+    position, so whatever it restores went through the one vector. It does not expand: norm, linear, GELU,
+    twice. Works for every length up to `max_length`. Raises LayerError for layers that cannot be built.
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        vocab_size: int,
+        max_length: int,
+        layers: Sequence[LayerLike],
+        layer_cfgs: Sequence[Mapping[str, Any]] | None = None,
+        dim: int = 128,
+    ) -> None:
+        super().__init__(vocab_size, max_length, layers, layer_cfgs, dim)
+        self.register_buffer("positions", sinusoids(max_length, dim), persistent=False)
+        self.decoder = nn.Sequential(*(part for _ in range(2) for part in _decoder_layer(dim)))
+        self.unembed = Unembedding(dim, vocab_size)
+
+    def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocabulary"]:
+        """Logits of the token at each position, from the last token's vector alone."""
+        code = self.encode(tokens)  # (batch, width)
+        x = code[:, None] + self.positions[: tokens.shape[1]]
+        return self.unembed(self.decoder(x))
+
+    def encode(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch width"]:
+        """The vector that a sequence is compressed into."""
+        return self.hidden(tokens)[:, -1]
+
+
+def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
+    """Sines and cosines of positions at wavelengths 2 pi to 20,000 pi (arXiv 1706.03762, section 3.5)."""
+    half = (dim + 1) // 2
+    frequency = torch.exp(-math.log(10_000.0) * torch.arange(half) / max(1, half - 1))
+    angle = torch.arange(length)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)[:, :dim]
+
+
+def _decoder_layer(dim: int) -> tuple[nn.Module, ...]:
+    linear = nn.Linear(dim, dim)
+    nn.init.zeros_(linear.bias)
+    return nn.RMSNorm(dim, eps=1e-6), linear, nn.GELU()
