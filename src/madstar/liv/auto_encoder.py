@@ -13,15 +13,33 @@ from torch import Tensor, nn
 from .stack import LayerLike, Stack, Unembedding
 
 
-class AutoEncoder(Stack):
-    """Layers compress a sequence into its last token; an MLP reads each token back from that vector.
+class Decoder(nn.Module):
+    """Reads a sequence back from one vector, position by position.
 
-    The decoder sees the vector plus a sinusoidal embedding of the position asked for, position by
-    position, so whatever it restores went through the one vector. It does not expand: norm, linear, GELU,
-    twice. Works for every length up to `max_length`. Raises LayerError for layers that cannot be built.
+    It sees the vector plus a sinusoidal embedding of the position asked for, so whatever it restores
+    went through that vector. It does not expand: norm, linear, GELU, twice, then norm and logits.
     """
 
     positions: Tensor
+
+    def __init__(self, dim: int, vocab_size: int, max_length: int) -> None:
+        super().__init__()
+        self.register_buffer("positions", sinusoids(max_length, dim), persistent=False)
+        self.mlp = nn.Sequential(*(part for _ in range(2) for part in _decoder_layer(dim)))
+        self.unembed = Unembedding(dim, vocab_size)
+
+    def forward(
+        self, code: Float[Tensor, "batch width"], length: int
+    ) -> Float[Tensor, "batch {length} vocabulary"]:
+        """Logits of the token at each of `length` positions."""
+        return self.unembed(self.mlp(code[:, None] + self.positions[:length]))
+
+
+class AutoEncoder(Stack):
+    """Layers compress a sequence into its last token's vector; a `Decoder` restores each token from it.
+
+    Works for every length up to `max_length`. Raises LayerError for layers that cannot be built.
+    """
 
     def __init__(
         self,
@@ -32,22 +50,18 @@ class AutoEncoder(Stack):
         dim: int = 128,
     ) -> None:
         super().__init__(vocab_size, max_length, layers, layer_cfgs, dim)
-        self.register_buffer("positions", sinusoids(max_length, dim), persistent=False)
-        self.decoder = nn.Sequential(*(part for _ in range(2) for part in _decoder_layer(dim)))
-        self.unembed = Unembedding(dim, vocab_size)
+        self.decoder = Decoder(dim, vocab_size, max_length)
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocabulary"]:
         """Logits of the token at each position, from the last token's vector alone."""
-        code = self.encode(tokens)  # (batch, width)
-        x = code[:, None] + self.positions[: tokens.shape[1]]
-        return self.unembed(self.decoder(x))
+        return self.decoder(self.encode(tokens), tokens.shape[1])
 
     def encode(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch width"]:
         """The vector that a sequence is compressed into."""
         return self.hidden(tokens)[:, -1]
 
 
-def sinusoids(length: int, dim: int) -> Float[Tensor, "length dim"]:
+def sinusoids(length: int, dim: int) -> Float[Tensor, "{length} {dim}"]:
     """Sines and cosines of positions at wavelengths 2 pi to 20,000 pi (arXiv 1706.03762, section 3.5)."""
     half = (dim + 1) // 2
     frequency = torch.exp(-math.log(10_000.0) * torch.arange(half) / max(1, half - 1))

@@ -108,13 +108,17 @@ class Backbone(nn.Module):
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocabulary"]:
         """Logits for the token after each position."""
+        return self._logits(self.hidden(tokens))
+
+    def hidden(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length width"]:
+        """The residual stream after the last layer."""
         x = self.embedding(tokens)
         kept: dict[int, Features] = {}
         for index, layer in enumerate(self.depth()):
             x, features = layer(x, self._given(layer, kept))
             if index in self.owners:
                 kept[index] = features
-        return self._logits(x)
+        return x
 
     def prefill(
         self, tokens: Int[Tensor, "batch length"]

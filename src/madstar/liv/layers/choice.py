@@ -12,14 +12,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ...errors import LayerError
-from ...plugins import entry_point, load_attribute
+from ...plugins import absolute, entry_point, entry_point_names, is_reference, load_attribute
 from .catalogue import CATALOGUE, LayerEntry
 
 ENTRY_POINTS = "madstar.layers"
@@ -74,14 +73,17 @@ class LayerChoice:
 
 def layer_names() -> tuple[str, ...]:
     """Every layer known by name: the catalogue's, then other packages'."""
-    return (*CATALOGUE, *sorted(point.name for point in entry_points(group=ENTRY_POINTS)))
+    return (*CATALOGUE, *entry_point_names(ENTRY_POINTS))
 
 
 def find_class(name: str) -> MakeLayer:
     """What makes the layer of that name. Raises LayerError for an unknown one, offering the nearest."""
     if name in CATALOGUE:
         return _ours(CATALOGUE[name])
-    made = load_attribute(name, "layer", LayerError) if ":" in name else entry_point(ENTRY_POINTS, name)
+    if is_reference(name):
+        made: object | None = load_attribute(name, "layer", LayerError)
+    else:
+        made = entry_point(ENTRY_POINTS, name, "layer", LayerError)
     if made is None:
         known = layer_names()
         near = difflib.get_close_matches(name, known, n=3)
@@ -92,14 +94,6 @@ def find_class(name: str) -> MakeLayer:
     if not callable(made):
         raise LayerError(f"layer {name}: this is no class or function that makes a layer")
     return made
-
-
-def absolute(name: str) -> str:
-    """A user's layer with its file's whole path, so that worker processes find it from any folder."""
-    where, colon, attribute = name.rpartition(":")
-    if colon and where.endswith(".py") and Path(where).is_file():
-        return f"{Path(where).resolve()}:{attribute}"
-    return name
 
 
 def short(name: str) -> str:
