@@ -1,7 +1,8 @@
 """The objectives that come with madstar.
 
 `cache` and the measured ones take a length in tokens after an @, as in `cache@4096` or
-`decode@1024`; without one they use DEFAULT_LENGTH, and `flops` the training length.
+`decode@1024`; without one they use DEFAULT_LENGTH, and `flops` the training length. `mad@400` is
+the score after 400 training steps.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import torch
 
 from ..liv import cost
 from .latency import decode_latency, prefill_latency
+from .mad import mad
 from .memory import peak_memory
 from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
 
@@ -135,6 +137,7 @@ BUILTIN = {
     "prefill": prefill,
     "decode": decode,
     "memory": memory,
+    "mad": mad,
 }
-TAKES_LENGTH = frozenset({"cache", "flops", "prefill", "decode", "memory"})
+TAKES_LENGTH = frozenset({"cache", "flops", "prefill", "decode", "memory", "mad"})
 SHORT_NAMES = {"params": "parameters"}

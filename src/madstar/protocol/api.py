@@ -78,11 +78,8 @@ def find_architecture(
     iso_state: bool = False,
 ) -> Architecture:
     """The one architecture that is given. Raises ConfigurationError for none, or several."""
-    given = [
-        name
-        for name, value in (("layers", layers), ("genome", genome), ("make_model_fn", make_model_fn))
-        if value
-    ]
+    kinds = {"layers": layers, "a genome": genome, "make_model_fn": make_model_fn}
+    given = [name for name, value in kinds.items() if value]
     if len(given) != 1:
         said = " and ".join(given) or "nothing"
         raise ConfigurationError(f"{said} given: name an architecture by layers, a genome, or make_model_fn")
