@@ -2,6 +2,7 @@
 
     run = madstar.search(data="my_corpus/", objectives=["quality", "cache"], minutes=30)
     model = run.front[0].build()
+    scores = madstar.benchmark(["mh-hyena", "swiglu", "mh-attention", "swiglu"])
 
 Names are loaded when first used, so that `import madstar` alone is fast.
 """
@@ -16,26 +17,35 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .genome import Genome, SearchSpace, Sizes
-    from .liv import Backbone, generate
+    from .liv import AutoEncoder, Backbone, LanguageModel, generate
+    from .liv.layers.choice import LayerChoice
     from .objectives import Measurement, Subject
+    from .protocol import benchmark
     from .search import Run, SearchInterrupted, resume, search
 
 _HOMES = {
+    "AutoEncoder": "liv",
     "Backbone": "liv",
     "Genome": "genome",
+    "LanguageModel": "liv",
+    "LayerChoice": "liv.layers.choice",
     "Measurement": "objectives",
     "Run": "search",
     "SearchInterrupted": "search",
     "SearchSpace": "genome",
     "Sizes": "genome",
     "Subject": "objectives",
+    "benchmark": "protocol",
     "generate": "liv",
     "resume": "search",
 }
 
 __all__ = [
+    "AutoEncoder",
     "Backbone",
     "Genome",
+    "LanguageModel",
+    "LayerChoice",
     "MadstarError",
     "Measurement",
     "Run",
@@ -44,6 +54,7 @@ __all__ = [
     "Sizes",
     "Subject",
     "__version__",
+    "benchmark",
     "generate",
     "resume",
     "search",

@@ -89,8 +89,9 @@ def test_decay_by_head_is_the_loop(length: int, shared: bool, constant: bool, ch
 
 
 @pytest.mark.parametrize("bonus", [False, True])
-def test_gradients_are_those_of_the_loop(bonus: bool) -> None:
-    length, key = 2 * LONGEST_CHUNK + 5, LONGEST_CHUNK
+@pytest.mark.parametrize("key", [BLOCK, 3 * BLOCK, LONGEST_CHUNK])
+def test_gradients_are_those_of_the_loop(bonus: bool, key: int) -> None:
+    length = key + 5  # Two chunks; from the second width on, of several blocks.
     q, k, v = random(3, 2, 2, length, key, seed=0).requires_grad_().unbind(0)
     log_decay = decays(2, 2, length, key, seed=1).requires_grad_()
     u = random(2, key, seed=2).requires_grad_() if bonus else None
@@ -143,7 +144,7 @@ def extremes(length: int, key: int) -> dict[str, Tensor]:
 @pytest.mark.parametrize("bonus", [False, True])
 @pytest.mark.parametrize("key", [4, LONGEST_CHUNK])
 def test_extreme_decays_in_single_precision(name: str, bonus: bool, key: int) -> None:
-    length = 5 * LONGEST_CHUNK + 3
+    length = 2 * LONGEST_CHUNK + 3
     # Numbers small enough that a factor of e^-64 could push them out of float32's range.
     q, k = random(2, 2, 1, length, key, seed=0, dtype=torch.float32) * 1e-3
     v = random(2, 1, length, 3, seed=1, dtype=torch.float32)
@@ -162,7 +163,7 @@ def test_extreme_decays_in_single_precision(name: str, bonus: bool, key: int) ->
 
 @pytest.mark.parametrize("name", extremes(1, 1))
 def test_extreme_decays_by_head_in_single_precision(name: str) -> None:
-    length = 5 * LONGEST_CHUNK + 3
+    length = 2 * LONGEST_CHUNK + 3
     q, k = random(2, 2, 1, length, 4, seed=0, dtype=torch.float32)
     v = random(2, 1, length, 3, seed=1, dtype=torch.float32)
     log_decay = extremes(length, 4)[name][..., -1]

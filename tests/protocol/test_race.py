@@ -51,6 +51,15 @@ def test_the_point_chosen_is_the_best_on_validation_whatever_the_test_says() -> 
     assert score.complete
 
 
+def test_a_point_that_stopped_early_is_not_chosen_for_a_lucky_look() -> None:
+    of = plan()
+    rows = [row(of, p, r, 0.1, loss=1.0 + p + r) for p in (0, 1) for r in (0, 1)]
+    rows[3] = row(of, 1, 1, 0.12, loss=2.5)
+    rows.append(row(of, 0, 2, 0.1, test=0.11))
+    score = score_of(race(of, rows))
+    assert (score.value, score.point) == (0.11, str(of.points[0]))
+
+
 def test_a_point_that_is_clearly_beaten_stops_and_the_other_goes_on() -> None:
     of = plan()
     rows = [row(of, 0, r, 0.2, loss=1.0) for r in (0, 1)] + [row(of, 1, r, 0.9, loss=0.1) for r in (0, 1)]

@@ -1,9 +1,7 @@
 """Training on examples: pauses change nothing, files are whole or refused, the schedule ends in time."""
 
 import math
-import os
-import subprocess
-import sys
+import multiprocessing
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -249,32 +247,27 @@ def test_a_failed_write_leaves_the_last_trunk(trunk_file: Path, monkeypatch: pyt
     assert list(trunk_file.parent.iterdir()) == [trunk_file]
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from tests.training.test_examples import make, save_example_trunk
-trainer = make()
-while True:
-    trainer.advance_to((trainer.step + 1) % 30)
-    save_example_trunk(trainer, Path(sys.argv[1]))
-"""
+def write_forever(trainers: list[ExampleTrainer], path: Path) -> None:
+    while True:
+        for trainer in trainers:
+            save_example_trunk(trainer, path)
 
 
 def test_a_process_killed_while_writing_leaves_a_whole_trunk(tmp_path: Path) -> None:
+    early, late = make(), make()
+    early.advance_to(5)
+    late.advance_to(9)
     path = tmp_path / "trunk"
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", WRITER, str(path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=root, env=environment) as process:
-        while not path.exists() and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(0.05)
-        process.kill()
-    trainer = make()
+    writer = multiprocessing.get_context("fork").Process(target=write_forever, args=([early, late], path))
+    writer.start()
+    while not path.exists() and writer.is_alive():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    writer.kill()
+    writer.join()
+    trainer = make(Mixed(seed=5))
     assert load_example_trunk(trainer, path)
-    straight = make()
-    straight.advance_to(trainer.step)
-    assert same(state(trainer), state(straight))
+    assert same(state(trainer), state({5: early, 9: late}[trainer.step]))
 
 
 class Broken(nn.Module):

@@ -105,6 +105,23 @@ def test_who_trains_faster_has_no_advantage() -> None:
     assert reasons({"ahead": ahead, "behind": behind})["behind"] == "going on"
 
 
+def test_a_rival_counts_up_to_its_own_rung() -> None:
+    """Each would be ahead of the other where the other is judged, if all evaluations counted."""
+    quick = [Evaluation(s, 0.2 if s < 150 else 0.6, 0.0, 1.0) for s in GRID[:3]]
+    steady = [Evaluation(s, 0.4, 0.0, 1.0) for s in GRID[:4]]
+    assert reasons({"quick": quick, "steady": steady}) == {"quick": "beaten", "steady": "going on"}
+    # Not yet at a rung itself, it stops nobody.
+    early = [Evaluation(50, 0.9, 0.0, 1.0)]
+    assert reasons({"early": early, "steady": steady})["steady"] == "going on"
+
+
+def test_where_each_would_stop_for_another_the_highest_forecast_goes_on() -> None:
+    """One is beaten by the other's accuracy, which is flat and has the higher loss."""
+    unsure = [Evaluation(s, 0.28, 0.1, 2.3) for s in GRID[:8]]
+    lower = [Evaluation(s, 0.0, 0.0, 2.2) for s in GRID[:8]]
+    assert reasons({"unsure": unsure, "lower": lower}) == {"unsure": "going on", "lower": "flat"}
+
+
 def test_ties_stay_together() -> None:
     points = {key: curve(lambda s: 0.5, 400) for key in "abc"}
     assert set(reasons(points).values()) == {"going on"}

@@ -82,8 +82,11 @@ def main() -> None:
     """Entry point of the `madstar` command."""
     # The commands register themselves.
     from . import (  # noqa: F401
+        benchmark,
+        compare,
         export,
         genes,
+        layers,
         motifs,
         report,
         runs,
@@ -91,6 +94,8 @@ def main() -> None:
         search,
         show,
         study,
+        tasks,
+        train,
         validate,
     )
 

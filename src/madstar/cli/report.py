@@ -22,13 +22,20 @@ def report(
     as_json: AsJson = False,
     home: Home = Path("runs"),
 ) -> None:
-    """Print a run's front beside the baselines, and write its report as one HTML file."""
+    """Print what a search or a benchmark has found, and write its report as one HTML file."""
     from rich.console import Console
 
+    from ..archive import Archive
     from ..report import gather, print_summary
     from ..search import Run
+    from ..search.run import ARCHIVE_NAME
 
-    opened = Run.open(run, home)
+    with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
+        row = archive.run(run)
+    if row.kind == "benchmark":
+        _report_benchmark(row.name, html, as_json, home)
+        return
+    opened = Run.open(row.name, home)
     found = gather(opened)
     page = found.write(html or opened.directory / "report.html")
     if as_json:
@@ -36,3 +43,11 @@ def report(
         return
     print_summary(found.summary, Console(), found.validation)
     typer.echo(f"Report: {page}")
+
+
+def _report_benchmark(run: str, html: Path | None, as_json: bool, home: Path) -> None:
+    """The scores of a benchmark, as far as it has come."""
+    from ..protocol import read_scores
+    from .benchmark import show
+
+    show(read_scores(run, home), home, as_json, html)

@@ -1,11 +1,18 @@
 """The table of LIV classes: seventeen operators, nine featurizers (STAR, arXiv 2411.17800, appendix).
 
-An operator's code is featurizer class, token mixing, sparsity, nonlinearity, channel mixing.
+An operator's code is featurizer class, token mixing, sparsity, nonlinearity, channel mixing. After the
+seventeen come layers known by name, which a search uses where its space names them.
 """
 
 from __future__ import annotations
 
-from .genes import CLASS_NAMES
+import difflib
+from collections.abc import Iterable
+
+from ..errors import GenomeError
+from ..liv.layers.catalogue import CATALOGUE
+from ..liv.layers.choice import layer_names
+from .genes import CLASS_NAMES, GIVEN, GIVEN_LAYERS
 from .genome import FeatureGenes, OperatorGenes
 
 _DENSE = FeatureGenes()
@@ -48,13 +55,64 @@ OPERATORS: dict[int, OperatorGenes] = {
     **{9 + number: _operator(_CODES[number], True) for number in range(1, 9)},
 }
 
-_OPERATOR_NUMBERS = {operator: number for number, operator in OPERATORS.items()}
+
+def named_layer(name: str) -> OperatorGenes:
+    """The operator that is the layer of that name. Raises GenomeError for an unknown one, offering the nearest."""
+    # What other packages offer is looked for only where the name is not ours: that takes a while.
+    if name not in CATALOGUE and name not in (known := layer_names()):
+        raise GenomeError(
+            f"unknown layer '{_shown(name)}'{_nearest(name, known)}: madstar layers lists those there are, "
+            "and another package's needs that package"
+        )
+    return OperatorGenes((), GIVEN, 1, 1, 1, layer=name)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 60 else name[:60] + "..."
+
+
+CLASSES: dict[int, OperatorGenes] = {
+    **OPERATORS,
+    **{number: named_layer(name) for number, (name, _) in GIVEN_LAYERS.items()},
+}
+"""Every class with a number: the seventeen of the table, and the layers by name."""
+
+_OPERATOR_NUMBERS = {operator: number for number, operator in CLASSES.items()}
 _FEATURIZER_NUMBERS = {features: number for number, features in FEATURIZERS.items()}
+_KIN = dict(GIVEN_LAYERS.values())
 
 
 def class_number(operator: OperatorGenes) -> int | None:
-    """The class an operator stands for in the table, or None if it is not in it."""
+    """The class an operator stands for, or None if none has its genes."""
     return _OPERATOR_NUMBERS.get(operator)
+
+
+def class_numbers(words: str) -> tuple[int, ...]:
+    """The classes of a list such as "1,9,mamba,22", each once, in that order.
+
+    Raises GenomeError for a name that has no number, offering the nearest.
+    """
+    numbers = {name: number for number, name in names().items()}
+    found = []
+    for word in (part.strip() for part in words.split(",")):
+        number = int(word) if word.isascii() and word.isdigit() and len(word) <= 6 else numbers.get(word)
+        if number is None:
+            raise GenomeError(
+                f"there is no class '{_shown(word)}'{_nearest(word, numbers)}: write numbers or names with "
+                "commas, such as 1,9,mamba; madstar genes lists them"
+            )
+        found.append(number)
+    return tuple(dict.fromkeys(found))
+
+
+def names() -> dict[int, str]:
+    """The name of every class with a number."""
+    return {**CLASS_NAMES, **{number: name for number, (name, _) in GIVEN_LAYERS.items()}}
 
 
 def featurizer_number(features: tuple[FeatureGenes, ...]) -> int | None:
@@ -65,7 +123,14 @@ def featurizer_number(features: tuple[FeatureGenes, ...]) -> int | None:
 def class_name(operator: OperatorGenes) -> str:
     """A short name for people: the table's, or the nearest kind with a star if it is not in it."""
     number = class_number(operator)
-    if number is not None:
+    if number in CLASS_NAMES:
         return CLASS_NAMES[number]
+    if operator.layer:
+        return operator.layer if number is not None else f"{operator.layer}*"
     kind = {1: "GMemless", 2: "SA", 3: "GConv", 4: "Rec"}[operator.token_mixing]
     return ("Diff" if operator.differential else "") + kind + "*"
+
+
+def kin(operator: OperatorGenes) -> int | None:
+    """Its token mixing, or of a layer by name the nearest one; None for a layer that has no number."""
+    return _KIN.get(operator.layer) if operator.layer else operator.token_mixing

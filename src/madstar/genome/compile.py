@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict
+from typing import Any
 
 from ..errors import GenomeError
 from ..liv import BackboneSpec, GroupSpec, LayerSpec, OperatorSpec
+from ..liv.layers.choice import LayerChoice
 from .genes import CHANNEL_MIXING, NONLINEARITY, TOKEN_MIXING
 from .genome import SHARED_ROLES, Genome, LIVGenes, OperatorGenes
 from .sizes import Sizes
@@ -30,8 +32,16 @@ def compile_genome(genome: Genome, sizes: Sizes) -> BackboneSpec:
 
 def architecture_hash(genome: Genome) -> str:
     """Sixteen hex digits of what the genome expresses, independent of sizes and of unused genes."""
-    canonical = json.dumps([asdict(layer) for layer in _layers(genome)], sort_keys=True)
+    canonical = json.dumps([_plain(layer) for layer in _layers(genome)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _plain(layer: LayerSpec) -> dict[str, Any]:
+    """A layer as hashed. Operators without a name are hashed as they were before there were names."""
+    plain = asdict(layer)
+    if not layer.operator.layer:
+        del plain["operator"]["layer"], plain["operator"]["settings"]
+    return plain
 
 
 def _layers(genome: Genome) -> tuple[LayerSpec, ...]:
@@ -78,4 +88,6 @@ def _operator(operator: OperatorGenes) -> OperatorSpec:
             for role, genes in zip(operator.roles, operator.features, strict=True)
         ),
         differential=operator.differential,
+        layer=operator.layer,
+        settings=LayerChoice.of(operator.layer).settings if operator.layer else (),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..liv.layers.catalogue import CATALOGUE
+
 BACKBONE, OPERATOR, FEATURIZER = "backbone", "operator", "featurizer"
 LEVELS = (BACKBONE, OPERATOR, FEATURIZER)
 
@@ -56,7 +58,35 @@ CLASS_MEANINGS = {
     **{9 + i: f"difference of two {name}" for i, name in list(CLASS_NAMES.items())[:8]},
 }
 
-TOKEN_MIXING = {1: "diagonal", 2: "low-rank", 3: "toeplitz", 4: "semi-separable"}
+# Layers of the catalogue that have a class number: name, and the token mixing that is nearest to theirs,
+# under which reports and forecasts count them. Numbers are permanent: append, and never give one anew.
+# Left out is what the table above has already (attention, hyena, mlp, swiglu), a layer with another
+# setting of one that is here (single heads), and RWKV-5's channel mixer, which computes what RWKV-6's does.
+# A genome may use those too, as it may another package's: /o101=@hyena.
+GIVEN_LAYERS: dict[int, tuple[str, int]] = {
+    18: ("mamba", 4),
+    19: ("mamba2", 4),
+    20: ("mh-gated-linear-attention", 4),
+    21: ("retention", 4),
+    22: ("gated-deltanet", 4),
+    23: ("rwkv7-time-mixer", 4),
+    24: ("rwkv6-time-mixer", 4),
+    25: ("rwkv5-time-mixer", 4),
+    26: ("mh-hyena", 3),
+    27: ("differential-attention", 2),
+    28: ("latent-attention", 2),
+    29: ("moe-mlp", 1),
+    30: ("multi-query-attention", 2),
+    31: ("mh-sliding-attention", 2),
+    32: ("mh-linear-attention", 2),
+    33: ("hyena-experts", 3),
+    34: ("rwkv6-channel-mixer", 1),
+}
+GIVEN_MEANINGS = {number: CATALOGUE[name].summary for number, (name, _) in GIVEN_LAYERS.items()}
+
+# Token mixing of a layer by name: what it does inside, no gene says.
+GIVEN = 5
+TOKEN_MIXING = {1: "diagonal", 2: "low-rank", 3: "toeplitz", 4: "semi-separable", GIVEN: "given"}
 SPARSITY = {1: "none", 2: "banded"}
 NONLINEARITY = {1: "none", 2: "softmax", 3: "relu", 4: "swish"}
 CHANNEL_MIXING = {1: "diagonal", 2: "dense", 3: "grouped"}
@@ -68,7 +98,10 @@ GENES: tuple[Gene, ...] = (
         BACKBONE,
         "class",
         "which LIV this layer is",
-        {i: f"{CLASS_NAMES[i]}: {CLASS_MEANINGS[i]}" for i in CLASS_NAMES},
+        {
+            **{i: f"{CLASS_NAMES[i]}: {CLASS_MEANINGS[i]}" for i in CLASS_NAMES},
+            **{i: f"{name}: {GIVEN_MEANINGS[i]}" for i, (name, _) in GIVEN_LAYERS.items()},
+        },
         open_ended=True,
     ),
     Gene(BACKBONE, "featurizer group", "layers of one group may share featurizer weights", _GROUPS),
@@ -100,7 +133,7 @@ GENES: tuple[Gene, ...] = (
     Gene(
         OPERATOR,
         "token mixing",
-        "the structure of T over tokens",
+        "the structure of T over tokens (a layer by name has none of these: it is written /o101=@name)",
         {
             1: "diagonal: sigma(C_i) if i = j, gated memoryless",
             2: "low rank: sigma(C_i B_j), attention",

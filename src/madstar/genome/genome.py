@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import GenomeError
+from .genes import GIVEN
+
 if TYPE_CHECKING:
     from ..liv import Backbone
     from .sizes import Sizes
@@ -19,6 +22,7 @@ ROLES: dict[int, tuple[str, ...]] = {
     2: ("q", "k", "v"),
     3: ("c", "b", "v", "kernel"),
     4: ("c", "b", "a", "v"),
+    GIVEN: (),
 }
 # What each feature-sharing strategy takes from the group's first layer.
 SHARED_ROLES: dict[int, dict[int, tuple[str, ...]]] = {
@@ -26,6 +30,7 @@ SHARED_ROLES: dict[int, dict[int, tuple[str, ...]]] = {
     2: {1: (), 2: ("k", "v"), 3: ("k",), 4: ("v",)},
     3: {1: (), 2: ("b", "v"), 3: ("b",), 4: ("v",)},
     4: {1: (), 2: ("b", "a", "v"), 3: ("b", "a"), 4: ("v",)},
+    GIVEN: {1: ()},
 }
 
 
@@ -45,7 +50,9 @@ class FeatureGenes:
 class OperatorGenes:
     """A LIV class: four genes of the operator level, and the feature groups of its featurizer.
 
-    `differential` operators are the difference of two such operators.
+    `differential` operators are the difference of two such operators. With token mixing 5 the operator is
+    the layer known by the name `layer`: it has no feature groups, all its other genes are 1, and it
+    shares nothing. Raises GenomeError where only one of the two says so.
     """
 
     features: tuple[FeatureGenes, ...]
@@ -54,6 +61,14 @@ class OperatorGenes:
     nonlinearity: int
     channel_mixing: int
     differential: bool = False
+    layer: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.token_mixing == GIVEN) != bool(self.layer):
+            raise GenomeError(
+                f"token mixing {self.token_mixing} with layer '{self.layer}': "
+                f"a layer by name has token mixing {GIVEN}, and only that has one"
+            )
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .classes import OPERATORS
+from .classes import CLASSES
 from .genome import SHARED_ROLES, Genome, LIVGenes, OperatorGenes
 from .space import SearchSpace
 
@@ -19,11 +19,11 @@ def sample_operator(space: SearchSpace, rng: np.random.Generator) -> OperatorGen
     """A class of the space: first a token mixing, each as likely, then a class of it.
 
     Eight of the seventeen classes are attention and one is memoryless; drawn by class, half the layers
-    of a genome would be attention and hardly one a gated linear unit.
+    of a genome would be attention and hardly one a gated linear unit. Layers by name are one kind more.
     """
     by_mixing: dict[int, list[OperatorGenes]] = {}
     for number in space.classes:
-        by_mixing.setdefault(OPERATORS[number].token_mixing, []).append(OPERATORS[number])
+        by_mixing.setdefault(CLASSES[number].token_mixing, []).append(CLASSES[number])
     mixing = sorted(by_mixing)[int(rng.integers(len(by_mixing)))]
     return by_mixing[mixing][int(rng.integers(len(by_mixing[mixing])))]
 
@@ -31,6 +31,8 @@ def sample_operator(space: SearchSpace, rng: np.random.Generator) -> OperatorGen
 def sample_liv(space: SearchSpace, rng: np.random.Generator) -> LIVGenes:
     """One layer: a class of the table and its sharing genes."""
     operator = sample_operator(space, rng)
+    if operator.layer:
+        return LIVGenes(operator)  # it shares nothing
     strategies = sorted(SHARED_ROLES[operator.token_mixing])[1:]
     return LIVGenes(
         operator=operator,

@@ -4,14 +4,16 @@
 `17.1.2.1.1`. Operators that are not in the table of classes get numbers from 101 on in order of
 appearance, and follow after a slash, as do their featurizers:
 `101.1.1.1.1-91111/o101=d101.2.2.2.3/f101=321211+111212+111212`, where d marks a differential operator.
+A layer known by name that has no number is an own operator too: `101.1.1.1.1-91111/o101=@my-mixer`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple
 
 from ..errors import GenomeError
-from .classes import FEATURIZERS, OPERATORS, class_number, featurizer_number
+from .classes import CLASSES, FEATURIZERS, class_number, featurizer_number, named_layer
 from .genes import BACKBONE, FEATURIZER, OPERATOR, Gene, genes
 from .genome import ROLES, FeatureGenes, Genome, LIVGenes, OperatorGenes
 from .validity import require_compatible
@@ -19,6 +21,8 @@ from .validity import require_compatible
 # Far beyond the table, so that stored strings keep their meaning when the table grows.
 FIRST_OWN_CLASS, FIRST_OWN_FEATURIZER = 101, 101
 _MAX_DIGITS, _MAX_SHOWN = 6, 60
+NAMED = "@"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def write(genome: Genome) -> str:
@@ -41,6 +45,9 @@ def write(genome: Genome) -> str:
         )
     parts = ["-".join(livs)]
     for operator, number in own_operators.items():
+        if operator.layer:
+            parts.append(f"o{number}={NAMED}{operator.layer}")
+            continue
         featurizer = featurizer_number(operator.features)
         if featurizer is None:
             featurizer = own_featurizers.setdefault(
@@ -65,6 +72,11 @@ def parse(text: str) -> Genome:
     Raises GenomeError naming the LIV, the gene, its value and its range; also where the genes are
     in range but do not go together (see `validity`).
     """
+    if (file := re.search(rf"={NAMED}(\S*[:\\]\S*|[^/]*/\S*\.py\S*)", text)) is not None:
+        raise GenomeError(
+            f"{_shown(NAMED + file[1])} names a file or a module, which a genome does not: register the layer as an "
+            "entry point of the group madstar.layers, and write that name"
+        )
     backbone, *definitions = text.strip().split("/")
     if not backbone:
         raise GenomeError("an empty genome: write five genes per LIV, such as 21211-91111")
@@ -72,7 +84,7 @@ def parse(text: str) -> Genome:
     featurizers = dict(FEATURIZERS)
     for number, code in texts["f"].items():
         featurizers[number] = _parse_featurizer(number, code)
-    operators = dict(OPERATORS)
+    operators = dict(CLASSES)
     for number, code in texts["o"].items():
         operators[number] = _parse_operator(number, code, featurizers)
     livs = tuple(
@@ -128,6 +140,8 @@ def _parse_operator(
     number: int, code: str, featurizers: dict[int, tuple[FeatureGenes, ...]]
 ) -> OperatorGenes:
     what = f"operator {number}"
+    if code.startswith(NAMED):
+        return _parse_named(code.removeprefix(NAMED), what)
     table = genes(OPERATOR)
     featurizer, *structure = _numbers(code.removeprefix("d"), len(table), what)
     _in_range(table[0], featurizer, what, dict(featurizers))
@@ -143,6 +157,15 @@ def _parse_operator(
     token_mixing, sparsity, nonlinearity, channel_mixing = structure
     differential = code.startswith("d")
     return OperatorGenes(features, token_mixing, sparsity, nonlinearity, channel_mixing, differential)
+
+
+def _parse_named(name: str, what: str) -> OperatorGenes:
+    if _NAME.fullmatch(name) is None:
+        raise GenomeError(
+            f"{what} is {_shown(NAMED + name)}: write the name of a layer after the {NAMED}, of letters, digits, "
+            "dots, hyphens and underscores"
+        )
+    return named_layer(name)
 
 
 def _parse_featurizer(number: int, code: str) -> tuple[FeatureGenes, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..errors import GenomeError
-from .genes import MAX_GROUP
+from .genes import GIVEN, MAX_GROUP
 from .genome import ROLES, SHARED_ROLES, FeatureGenes, Genome, OperatorGenes
 from .sizes import Sizes
 
@@ -69,6 +69,10 @@ def operator_problems(layer: int, operator: OperatorGenes, sizes: Sizes | None =
         legal, value = legal_structure(operator, field), getattr(operator, field)
         if value not in legal:
             yield Problem(layer, "operator", field, value, legal)
+    if operator.layer:
+        if operator.differential:
+            yield Problem(layer, "operator", "differential", True, (False,))
+        return
     for role, genes in zip(operator.roles, operator.features, strict=True):
         for field in _FEATURE_FIELDS:
             legal, value = legal_feature(operator, role, genes, field, sizes), getattr(genes, field)
@@ -91,7 +95,9 @@ def sharing_problems(genome: Genome) -> Iterator[Problem]:
                 yield Problem(layer, "backbone", "feature_group", liv.feature_group, ())
             elif owner[1] != liv.feature_strategy:
                 yield Problem(layer, "backbone", "feature_strategy", liv.feature_strategy, (1, owner[1]))
-        if liv.featurizer_strategy > 1:
+        if liv.featurizer_strategy > 1 and liv.operator.layer:
+            yield Problem(layer, "backbone", "featurizer_strategy", liv.featurizer_strategy, (1,))
+        elif liv.featurizer_strategy > 1:
             first = weights.setdefault(liv.featurizer_group, liv.operator)
             if first != liv.operator:
                 yield Problem(layer, "backbone", "featurizer_group", liv.featurizer_group, ())
@@ -100,6 +106,8 @@ def sharing_problems(genome: Genome) -> Iterator[Problem]:
 def legal_structure(operator: OperatorGenes, field: str) -> tuple[int, ...]:
     """Values of an operator's gene that have a meaning, given its token mixing."""
     mixing = operator.token_mixing
+    if mixing == GIVEN:
+        return (1,)
     if field == "sparsity":
         if mixing == 2:
             return (1, 2)

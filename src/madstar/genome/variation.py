@@ -147,6 +147,8 @@ def _mutate_backbone(liv: LIVGenes, space: SearchSpace, rate: float, rng: np.ran
 
 def _mutate_operator(operator: OperatorGenes, rng: np.random.Generator) -> OperatorGenes:
     """One gene of the operator level. Token mixing stays: to change it is to change the class."""
+    if operator.layer:
+        return operator
     choice = int(rng.integers(5))
     if choice == 0:
         fitting = [f for f in FEATURIZERS.values() if _fits(f, operator.token_mixing)]
@@ -167,6 +169,8 @@ def _fits(features: tuple, token_mixing: int) -> bool:
 
 def _mutate_featurizer(operator: OperatorGenes, rng: np.random.Generator) -> OperatorGenes:
     """One gene of one feature group."""
+    if operator.layer:
+        return operator
     roles = ROLES[operator.token_mixing]
     table = genes(FEATURIZER)
     chosen = table[int(rng.integers(len(table)))]

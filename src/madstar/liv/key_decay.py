@@ -29,7 +29,7 @@ from torch import Tensor
 
 BLOCK = 16
 MAX_LOG_DECAY = 8.0  # No exponent exceeds BLOCK / 2 * MAX_LOG_DECAY = 64; float32 has room up to 88.
-LONGEST_CHUNK = 64
+LONGEST_CHUNK = 128
 HEAD_DECAY_CHUNK = 32
 
 
@@ -181,7 +181,8 @@ def _within(
     queries, keys, total = queries * half, keys * half, half * half
     while y.shape[4] < chunk:
         y, queries, keys, values, total = _joined(y, queries, keys, values, total)
-    return y[:, :, :, 0], queries[:, :, :, 0], keys[:, :, :, 0], total[:, :, :, 0]
+    # One block is left in each chunk.
+    return y.squeeze(3), queries.squeeze(3), keys.squeeze(3), total.squeeze(3)
 
 
 def _joined(

@@ -3,8 +3,8 @@
 Such decays admit no matrix form, so the scan is element-wise, in two sweeps over chunks: all chunks at
 once walk through their tokens, first to find what each chunk adds to the state, then, from the right
 states, to read. A sweep's steps are `CHUNK`, the carry between chunks length / CHUNK small ones. Every
-decay is used as it is, never divided by: nothing overflows and nothing is bounded. It does
-as much work as a loop over time and 10 times less than log-step doubling, in slices that fit a cache.
+decay is used as it is, never divided by: nothing overflows and nothing is bounded. The work is twice
+a loop's, where log-step doubling takes log2(length) times, and its slices fit a cache.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-TOKEN_MIXING = ("diagonal", "low-rank", "toeplitz", "semi-separable")
+TOKEN_MIXING = ("diagonal", "low-rank", "toeplitz", "semi-separable", "given")
 NONLINEARITIES = ("none", "softmax", "relu", "swish")
 CHANNEL_MIXING = ("diagonal", "dense", "grouped")
 
@@ -37,7 +37,9 @@ class GroupSpec:
 class OperatorSpec:
     """The structure of T in y_i = sum_j T_ij(x) x_j, and the featurizer that computes it.
 
-    A `differential` operator is the difference of two of these with separate weights.
+    A `differential` operator is the difference of two of these with separate weights. Where token mixing
+    is "given", the operator is the layer of the name `layer` with the `settings` that it has at width
+    128 (`given.fitted` fits them to others); all else says nothing.
     """
 
     token_mixing: str
@@ -46,6 +48,8 @@ class OperatorSpec:
     channel_mixing: str
     groups: tuple[GroupSpec, ...]
     differential: bool = False
+    layer: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
 
     def group(self, role: str) -> GroupSpec:
         """The feature group of that role; KeyError where the operator has none."""
@@ -100,6 +104,7 @@ class BackboneSpec:
                     **{
                         **layer["operator"],
                         "groups": tuple(GroupSpec(**group) for group in layer["operator"]["groups"]),
+                        "settings": tuple((key, value) for key, value in layer["operator"].get("settings", ())),
                     }
                 ),
                 featurizer_pool=layer["featurizer_pool"],

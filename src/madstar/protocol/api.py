@@ -55,7 +55,13 @@ def benchmark(
     chosen, how = find_budget(budget), find_protocol(protocol)
     plan = make_plan(
         find_architecture(
-            layers, make_model_fn, model_id=model_id, genome=genome, dim=dim, iso_state=iso_state
+            layers,
+            make_model_fn,
+            model_id=model_id,
+            genome=genome,
+            dim=dim,
+            iso_state=iso_state,
+            compatible=how.compatible,
         ),
         how,
         chosen,
@@ -76,15 +82,19 @@ def find_architecture(
     genome: str | None = None,
     dim: int = 128,
     iso_state: bool = False,
+    compatible: bool = False,
 ) -> Architecture:
-    """The one architecture that is given. Raises ConfigurationError for none, or several."""
+    """The one architecture that is given; `compatible` layers do as mad-lab's do.
+
+    Raises ConfigurationError for none, or several.
+    """
     kinds = {"layers": layers, "a genome": genome, "make_model_fn": make_model_fn}
     given = [name for name, value in kinds.items() if value]
     if len(given) != 1:
         said = " and ".join(given) or "nothing"
         raise ConfigurationError(f"{said} given: name an architecture by layers, a genome, or make_model_fn")
     if layers:
-        return LayerStack.of(layers, dim, iso=iso_state)
+        return LayerStack.of(layers, dim, iso=iso_state, compatible=compatible)
     if genome:
         return GenomeStack.of(genome, dim)
     if isinstance(make_model_fn, str):

@@ -70,13 +70,20 @@ class LayerStack(Architecture):
     dim: int = 128
 
     @classmethod
-    def of(cls, layers: Sequence[str | LayerChoice], dim: int = 128, *, iso: bool = False) -> LayerStack:
-        """Layers by name with MAD's settings. Raises LayerError, ConfigurationError."""
+    def of(
+        cls,
+        layers: Sequence[str | LayerChoice],
+        dim: int = 128,
+        *,
+        iso: bool = False,
+        compatible: bool = False,
+    ) -> LayerStack:
+        """Layers by name with MAD's settings; see `LayerChoice.of`. Raises LayerError, ConfigurationError."""
         if not layers:
             raise ConfigurationError("no layers: name them, such as --layers mh-attention swiglu")
         if dim < 1:
             raise ConfigurationError(f"width {dim}: give at least 1")
-        return cls(choices(layers, iso=iso), dim)
+        return cls(choices(layers, iso=iso, compatible=compatible), dim)
 
     @property
     def label(self) -> str:

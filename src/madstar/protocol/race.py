@@ -72,15 +72,18 @@ class Race:
         return {point: verdict.reason for point, verdict in found.items()}
 
     def chosen(self) -> SweepPoint | None:
-        """The point with the best accuracy on the selecting split, where it stopped; None if all failed."""
-        metric = self.plan.protocol.selection_metric
-        best: tuple[float, SweepPoint] | None = None
+        """The point with the best accuracy on the selecting split, where it stopped; None if all failed.
+
+        Points that were carried to the end or solved the setting go before those that stopped early: only
+        they have a score, and an early look at few examples may flatter.
+        """
+        metric, score = self.plan.protocol.selection_metric, self.plan.protocol.test_metric
+        found: dict[SweepPoint, tuple[bool, float]] = {}
         for point in self.plan.points:
             rows = [row for row in self.own(point, 0) if row.status == OK]
-            value = rows[-1].values[metric] if rows else math.nan
-            if not math.isnan(value) and (best is None or value > best[0]):
-                best = (value, point)
-        return None if best is None else best[1]
+            if rows and not math.isnan(rows[-1].values[metric]):
+                found[point] = (score in rows[-1].values, rows[-1].values[metric])
+        return max(found, key=lambda point: found[point]) if found else None
 
     def wanted(self) -> list[Wanted]:
         """What is to be trained now, if nothing is under way."""

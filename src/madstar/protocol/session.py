@@ -81,7 +81,10 @@ class Silent:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a benchmark may use: processes, a device, seconds and bytes for one training."""
+    """What a benchmark may use: processes, a device, seconds and bytes for one training.
+
+    Without `workers` all is trained in this process, one training after another and without limits.
+    """
 
     workers: int = 2
     device: str = "cpu"
@@ -89,8 +92,10 @@ class Resources:
     memory_limit: int | None = 6 * 2**30
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise ConfigurationError(f"{self.workers} workers: give at least 1")
+        if self.workers < 0:
+            raise ConfigurationError(
+                f"{self.workers} workers: give at least 1, or 0 for none but this process"
+            )
         if not self.time_limit > 0:
             raise ConfigurationError(f"time limit {self.time_limit:g} s: give more than 0")
 
@@ -224,7 +229,7 @@ class _Queue:
                 raise
 
     def _pool(self) -> WorkerPool | InlinePool:
-        if _in_process(self.plan):
+        if _in_process(self.plan) or self.resources.workers == 0:
             return InlinePool(self.plan.architecture)
         return WorkerPool(
             TARGET,
@@ -308,7 +313,7 @@ class _Queue:
         if not tokens:
             return None
         left = sum(r.steps_left() * self.plan.budget.batch * r.setting.length for r in self.races.values())
-        return left * seconds / tokens / self.resources.workers
+        return left * seconds / tokens / max(1, self.resources.workers)
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

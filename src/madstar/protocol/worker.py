@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -171,7 +172,8 @@ def _solved(trainer: ExampleTrainer) -> bool:
 def _tensors(source: Source, split: str, seed: int) -> tuple[Tensor, Tensor]:
     """A split as tensors; the last few are kept, for rivals train on the same."""
     examples = source.examples(split, seed)
-    return torch.as_tensor(examples.inputs), torch.as_tensor(examples.targets)
+    # Copies: arrays mapped from a file cannot be written to, which tensors do not know.
+    return torch.from_numpy(np.array(examples.inputs)), torch.from_numpy(np.array(examples.targets))
 
 
 def _progress(report: Report) -> Callable[[int, int], None]:

@@ -6,8 +6,9 @@ Points are evaluated on the way. This module says, from the evaluations so far, 
 The rule
 --------
 Let the rungs be rising steps, the last of which is the whole budget S. Points are evaluated at the same
-steps. A point is judged at the highest rung r that it has reached, on its own evaluations and its rivals' up
-to step r and no later, so that who trains faster has no advantage. In this order:
+steps. A point is judged at the highest rung r that it has reached: on its own evaluations up to r, and on
+each rival's up to r or to the highest rung that the rival has reached, if that is lower. So who trains
+faster has no advantage, and who has reached no rung is no rival yet. In this order:
 
 1. *diverged*: a point that is reported so, or has a loss or accuracy that is not finite, stops, and is no
    rival to the others.
@@ -122,7 +123,11 @@ def _judge(
     standing = _standing(own, rungs, chance)
     if standing is None:
         return Verdict(True, "going on")
-    rivals = [_upto(past, standing.rung) for other, past in sound.items() if other != key]
+    rivals = [
+        _upto(past, min(standing.rung, _reached(past, rungs)))
+        for other, past in sound.items()
+        if other != key
+    ]
     beaten = any(_beaten(standing, past[-1]) for past in rivals if past)
     if not standing.flat:
         reason: Reason = "beaten" if beaten else "going on"
@@ -135,8 +140,13 @@ def _judge(
 
 def _standing(past: Sequence[Evaluation], rungs: Sequence[int], chance: float) -> _Standing | None:
     """Where a point stands at the highest rung it has reached; None where it cannot be judged yet."""
-    reached = [rung for rung in rungs if past and rung <= past[-1].step]
-    return _standing_at(past, reached[-1], rungs[-1], chance) if reached else None
+    rung = _reached(past, rungs)
+    return _standing_at(past, rung, rungs[-1], chance) if rung else None
+
+
+def _reached(past: Sequence[Evaluation], rungs: Sequence[int]) -> int:
+    """The highest rung that a point has reached, 0 where none."""
+    return max((rung for rung in rungs if past and rung <= past[-1].step), default=0)
 
 
 def _standing_at(past: Sequence[Evaluation], rung: int, last: int, chance: float) -> _Standing | None:

@@ -282,7 +282,7 @@ def goose(layer: Rwkv7TimeMix, x: Tensor) -> Tensor:
         wkv = [x.new_zeros(layer.head, layer.head) for _ in range(layer.heads)]
         for t in range(x.shape[1]):
             earlier = x[i, t - 1] if t else torch.zeros_like(x[i, t])
-            of_r, of_d, of_k, of_v, of_a, of_g = (torch.lerp(x[i, t], earlier, mu) for mu in layer.mix)
+            of_r, of_d, of_k, of_v, of_a, of_g = (torch.lerp(x[i, t], earlier, mu) for mu in layer.mix.weight)
             a = torch.sigmoid(loramlp(layer.rate, of_a, lambda low: low))
             k = layer.key(of_k)
             kappa = k * layer.removal_scale

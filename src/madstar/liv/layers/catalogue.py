@@ -3,7 +3,8 @@
 One line here makes a layer known. Settings are those of MAD at width 128 (arXiv 2403.17844, appendix B,
 and its published configurations). `iso` are the settings, where others, at which a layer of fixed state
 holds 4,096 numbers at width 128, MAD's iso-state normalisation; None where the state grows with the
-sequence or there is none.
+sequence or there is none. `compatible` are settings by which a layer does as the published code does
+where that is not what its paper says; the mad-lab protocol uses them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class LayerEntry:
     source: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     iso: Mapping[str, Any] | None = None
+    compatible: Mapping[str, Any] = field(default_factory=dict)
     mixes: str = TOKENS
 
 
@@ -45,14 +47,14 @@ CATALOGUE: dict[str, LayerEntry] = _entries(
     LayerEntry(
         "sliding-attention",
         _ATTENTION,
-        "attention to the last 32 tokens, one head",
+        "attention to itself and the 32 tokens before, one head",
         "2004.05150",
         {"heads": 1, "window": 32},
     ),
     LayerEntry(
         "mh-sliding-attention",
         _ATTENTION,
-        "attention to the last 32 tokens, 16 heads",
+        "attention to itself and the 32 tokens before, 16 heads",
         "2004.05150",
         {"heads": 16, "window": 32},
     ),
@@ -68,7 +70,7 @@ CATALOGUE: dict[str, LayerEntry] = _entries(
         "latent_attention:LatentAttention",
         "multi-head attention over a compressed latent",
         "2405.04434",
-        {"heads": 8, "kv_rank": 32, "rotary_dim": 8},
+        {"heads": 16, "kv_rank": 28, "rotary_dim": 4},
     ),
     LayerEntry(
         "differential-attention",
@@ -182,6 +184,7 @@ CATALOGUE: dict[str, LayerEntry] = _entries(
         "8 experts of width 16, 2 active",
         "2403.17844",
         {"experts": 8, "inner": 16, "active": 2},
+        compatible={"compatible": True},
         mixes=CHANNELS,
     ),
     LayerEntry(

@@ -34,17 +34,19 @@ class LayerChoice:
     settings: Settings = ()
 
     @classmethod
-    def of(cls, name: str, *, iso: bool = False, **settings: Any) -> LayerChoice:
+    def of(cls, name: str, *, iso: bool = False, compatible: bool = False, **settings: Any) -> LayerChoice:
         """The layer of that name with MAD's settings, or those of equal state, and the given ones over them.
 
-        Raises LayerError for a name that is not known, offering the nearest.
+        `compatible` chooses what the published code does where that is not what the paper says. Raises
+        LayerError for a name that is not known, offering the nearest.
         """
         entry = CATALOGUE.get(name)
         if entry is None:
             find_class(name)
         published: Mapping[str, Any] = {} if entry is None else entry.settings
         equal: Mapping[str, Any] = (entry.iso or {}) if iso and entry is not None else {}
-        chosen = {**published, **equal, **settings}
+        same: Mapping[str, Any] = entry.compatible if compatible and entry is not None else {}
+        chosen = {**published, **equal, **same, **settings}
         return cls(absolute(name), tuple(sorted(chosen.items())))
 
     def build(self, dim: int, max_length: int) -> nn.Module:
@@ -102,9 +104,14 @@ def short(name: str) -> str:
     return f"{Path(where).name}:{attribute}" if colon and where.endswith(".py") else name
 
 
-def choices(layers: Sequence[str | LayerChoice], *, iso: bool = False) -> tuple[LayerChoice, ...]:
-    """Layers by name, each with MAD's settings."""
-    return tuple(each if isinstance(each, LayerChoice) else LayerChoice.of(each, iso=iso) for each in layers)
+def choices(
+    layers: Sequence[str | LayerChoice], *, iso: bool = False, compatible: bool = False
+) -> tuple[LayerChoice, ...]:
+    """Layers by name, each with MAD's settings; see `LayerChoice.of`."""
+    return tuple(
+        each if isinstance(each, LayerChoice) else LayerChoice.of(each, iso=iso, compatible=compatible)
+        for each in layers
+    )
 
 
 def _ours(entry: LayerEntry) -> MakeLayer:

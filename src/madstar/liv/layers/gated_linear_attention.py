@@ -122,6 +122,6 @@ class GatedLinearAttention(SequenceLayer):
         self, y: Float[Tensor, "batch heads length head"], x: Float[Tensor, "batch length width"]
     ) -> Float[Tensor, "batch length width"]:
         """Normalise each head, gate, and map back."""
-        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.EPSILON) * self.norm_scale
+        y = F.rms_norm(y, (self.head_v,), self.norm_scale, self.EPSILON)
         gate = F.silu(self.gate(x))
         return self.output(join_heads(y).to(gate.dtype) * gate)

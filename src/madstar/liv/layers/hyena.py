@@ -198,8 +198,9 @@ class _Convolution(torch.autograd.Function):
         size = fft_size(x.shape[-1] + kernel.shape[-1] - 1)
         later = torch.fft.rfft(gradient.contiguous(), n=size)
         of_x = torch.fft.irfft(later * torch.fft.rfft(kernel, n=size).conj(), n=size)
-        spectrum = (later * torch.fft.rfft(x, n=size).conj()).flatten(0, -3).sum(0)
-        of_kernel = torch.fft.irfft(spectrum, n=size)
+        # The sum over the batch of conj(X) G.
+        earlier = torch.fft.rfft(x, n=size).flatten(0, -3)
+        of_kernel = torch.fft.irfft(torch.linalg.vecdot(earlier, later.flatten(0, -3), dim=0), n=size)
         return of_x[..., : x.shape[-1]], of_kernel[..., : kernel.shape[-1]]
 
 

@@ -133,5 +133,4 @@ class Mamba2(SequenceLayer):
     ) -> Float[Tensor, "batch length width"]:
         """Add x past the state, gate, normalise, and map back."""
         y = join_heads(y + self.skip[:, None, None] * u) * F.silu(z)
-        normed = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.EPSILON) * self.norm_scale
-        return self.output(normed)
+        return self.output(F.rms_norm(y, (self.inner,), self.norm_scale, self.EPSILON))

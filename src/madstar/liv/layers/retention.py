@@ -38,8 +38,6 @@ class Retention(SequenceLayer):
     EPSILON = 1e-5
     ROTARY_BASE = 10_000.0
 
-    log_decay: Tensor
-
     def __init__(self, dim: int, max_length: int, heads: int = 4, expand_v: float | int = 1.0) -> None:
         super().__init__()
         del max_length
@@ -58,8 +56,6 @@ class Retention(SequenceLayer):
         self.norm_scale = nn.Parameter(torch.ones(values))
         self.norm_shift = nn.Parameter(torch.zeros(values))
         self.output = nn.Linear(values, dim, bias=False)
-        log_decay = torch.log1p(-(2.0 ** (-5.0 - torch.arange(heads))))
-        self.register_buffer("log_decay", log_decay, persistent=False)
 
     def forward(self, x: Float[Tensor, "batch length width"]) -> Float[Tensor, "batch length width"]:
         """A whole sequence at once."""
@@ -69,7 +65,7 @@ class Retention(SequenceLayer):
         self, x: Float[Tensor, "batch length width"]
     ) -> tuple[Float[Tensor, "batch length width"], RetentionState]:
         """The parallel form, and the state after it."""
-        log_decay = self.log_decay[None, :, None].expand(1, self.heads, x.shape[1])
+        log_decay = self.log_decay(x)[None, :, None].expand(1, self.heads, x.shape[1])
         y, matrix = scan_head_decay(*self._features(x, 0), log_decay)
         return self._read(y, x), RetentionState(matrix, x.shape[1])
 
@@ -85,7 +81,7 @@ class Retention(SequenceLayer):
         """One more token."""
         x = x[:, None]  # A sequence of one token.
         q, k, v = (each[:, :, 0] for each in self._features(x, state.position))
-        y, matrix = advance(state.matrix, q, k, v, self.log_decay[None, :, None])
+        y, matrix = advance(state.matrix, q, k, v, self.log_decay(x)[None, :, None])
         return self._read(y[:, :, None], x)[:, 0], RetentionState(matrix, state.position + 1)
 
     def state_elements(self, length: int) -> int:
@@ -97,6 +93,12 @@ class Retention(SequenceLayer):
         """The linear maps and the chunked scan."""
         maps = 2 * length * self.dim * (2 * self.dim + 3 * self.values)
         return maps + head_decay_flops(length, self.head_k, self.head_v, self.heads)
+
+    def log_decay(self, x: Tensor) -> Float[Tensor, " heads"]:
+        """log gamma = log(1 - 2^(-5 - head)); not a buffer, which a cast of the layer would round."""
+        precise = torch.promote_types(x.dtype, torch.float32)
+        head = torch.arange(self.heads, device=x.device, dtype=precise)
+        return torch.log1p(-(2.0 ** (-5 - head)))
 
     def _features(
         self, x: Float[Tensor, "batch length width"], start: int

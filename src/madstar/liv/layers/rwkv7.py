@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ...errors import LayerError
 from ..delta_rule import delta_rule_flops, diagonal_delta_rule, diagonal_delta_step
 from .contract import SequenceLayer
+from .token_shift import PREVIOUS, TokenMix, previous
 
 
 class Rwkv7State(NamedTuple):
@@ -66,8 +67,7 @@ class Rwkv7TimeMix(SequenceLayer):
     Raises LayerError where `head` does not divide `dim`, or `rank` is below 1.
     """
 
-    MIXED = ("r", "w", "k", "v", "a", "g")
-    MIX_POWERS = (0.2, 0.9, 0.9, 0.4, 0.9, 0.2)
+    MIX_POWERS = (0.2, 0.9, 0.9, 0.4, 0.9, 0.2)  # of r, w, k, v, a, g
     SLOWEST_DECAY = -math.exp(-0.5)
     NORM_EPSILON = 64e-5
 
@@ -79,8 +79,7 @@ class Rwkv7TimeMix(SequenceLayer):
         if rank < 1:
             raise LayerError(f"rwkv7-time-mixer: rank is {rank}: it must be at least 1")
         self.dim, self.head, self.heads, self.rank = dim, head, dim // head, rank
-        place = torch.arange(dim) / dim
-        self.mix = nn.Parameter(torch.stack([1 - place**power for power in self.MIX_POWERS]))  # mu
+        self.mix = TokenMix(dim, self.MIX_POWERS, PREVIOUS)  # mu
         ramp = torch.arange(dim) / max(1, dim - 1)
         self.decay = LowRank(dim, rank, nn.Tanh(), -6.5 + 5 * ramp**0.85)  # d
         self.rate = LowRank(dim, rank, nn.Identity(), torch.zeros(dim))  # a
@@ -137,8 +136,7 @@ class Rwkv7TimeMix(SequenceLayer):
         return maps + self.heads * delta_rule_flops(length, self.head, self.head, diagonal=True)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        earlier = F.pad(x, (0, 0, 1, 0))[:, :-1]
-        features, gate = self._features(x, earlier)
+        features, gate = self._features(x, previous(x))
         r, k, v, kappa, a, log_w = (each.transpose(1, 2) for each in features)
         y, matrix = diagonal_delta_rule(r, k, v, kappa, a, log_w)
         return self._read(y.transpose(1, 2), features, gate), matrix
@@ -147,8 +145,7 @@ class Rwkv7TimeMix(SequenceLayer):
         self, x: Float[Tensor, "... width"], earlier: Float[Tensor, "... width"]
     ) -> tuple[Features, Float[Tensor, "... width"]]:
         """What enters the rule, and the gate."""
-        mixed = (x + (earlier - x) * mu for mu in self.mix)
-        of_r, of_w, of_k, of_v, of_a, of_g = mixed  # (..., width) each
+        of_r, of_w, of_k, of_v, of_a, of_g = self.mix(x, earlier)  # (..., width) each
         r, k, v = self.receptance(of_r), self.key(of_k), self.value(of_v)
         log_w = self.SLOWEST_DECAY * torch.sigmoid(self.decay(of_w))
         a = torch.sigmoid(self.rate(of_a))

@@ -122,7 +122,9 @@ def _gene(genome: Genome, space: SearchSpace, rng: np.random.Generator) -> Genom
 
 
 def _structures(operator: OperatorGenes) -> list[OperatorGenes]:
-    """The operator with one gene of its own level changed."""
+    """The operator with one gene of its own level changed. A layer by name has none."""
+    if operator.layer:
+        return []
     changed = [
         with_gene(operator, field, value)
         for field in ("sparsity", "nonlinearity", "channel_mixing")

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from .task import Examples
 
-BLOCK_TOKENS = 1 << 20
-"""Examples are drawn in blocks of about so many tokens, so that working memory is bounded."""
+BLOCK_TOKENS = 1 << 17
+"""Examples are drawn in blocks of about so many tokens: working memory is small and stays in the cache."""
 
 
 def in_blocks(count: int, length: int, draw: Callable[[int], Examples]) -> Examples:
