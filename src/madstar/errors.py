@@ -43,3 +43,7 @@ class LayerError(MadstarError):
 
 class TaskError(MadstarError):
     """An unknown task, or a setting of it that cannot be generated."""
+
+
+class GraphError(MadstarError):
+    """A graph that cannot be read, is not sound, or cannot be traced from a model."""

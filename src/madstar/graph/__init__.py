@@ -1,0 +1,1 @@
+"""Computation graphs as values: types, tracing, folding, checking, statistics, showing, comparing."""
