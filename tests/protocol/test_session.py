@@ -17,6 +17,7 @@ from madstar.errors import ArchiveError, LayerError
 from madstar.protocol import BUDGETS, LayerStack, ModelFunction, Resources, read_scores, run_plan
 from madstar.protocol.api import find_architecture, make_plan
 from madstar.protocol.protocols import PROTOCOLS
+from madstar.protocol.worker import Training, train_group
 from madstar.tasks.mechanistic import task_settings
 from madstar.tasks.mechanistic.layout import write_layout
 
@@ -175,3 +176,32 @@ def test_data_in_mad_labs_layout_train_as_they_are(home: Path, tmp_path: Path) -
         assert run_plan(of, home, resources=HERE).complete
         assert of.protocol.name == protocol
         del sequences
+
+
+def test_points_trained_as_one_program_score_as_they_do_alone(tmp_path: Path) -> None:
+    of = plan(architecture=LayerStack.of(["mlp"], 16), budget=replace(TINY, rungs=(1,)))
+
+    def trained(folder: str, stacked: bool) -> list[dict[str, object]]:
+        asked = [
+            Training(
+                architecture=of.architecture.to_dict(),
+                setting=of.settings[0].to_dict(),
+                training=of.training(of.settings[0], point).model_dump(mode="json"),
+                seed=0,
+                stop=16,
+                selection="valid",
+                looked=16,
+                scored=32,
+                best_epoch=False,
+                compatible=False,
+                trunk=str(tmp_path / folder / f"{point}.safetensors"),
+                last=True,
+            )
+            for point in of.points
+        ]
+        return train_group(asked, lambda told: None, stacked=stacked)
+
+    for one, other in zip(trained("a", True), trained("b", False), strict=True):
+        assert (one["status"], one["steps"]) == (other["status"], other["steps"]) == ("ok", 16)
+        assert one["values"] == pytest.approx(other["values"], abs=1e-4)
+        assert one["curve"] == other["curve"]

@@ -13,7 +13,7 @@ from typing import Any, Self
 from ..errors import MadstarError
 from ..workers import Job, Outcome
 from .architecture import Architecture
-from .worker import Training, train
+from .worker import Training, train_group
 
 
 class InlinePool:
@@ -52,9 +52,9 @@ class InlinePool:
         began, clock = time.time(), time.monotonic()
         status, value, error = "ok", None, None
         try:
-            value = train(
-                Training(**job.payload), lambda told: self._told.update({job.id: told}), self._architecture
-            )
+            asked = [Training(**each) for each in job.payload["group"]]
+            results = train_group(asked, lambda told: self._told.update({job.id: told}), self._architecture)
+            value = {"results": results}
         except MadstarError as raised:
             status, error = "error", " ".join(str(raised).split())
         except Exception as raised:

@@ -193,7 +193,7 @@ class _Queue:
     trunks: Path
     resources: Resources
     watcher: BenchmarkWatcher
-    running: dict[str, Wanted] = field(default_factory=dict)
+    running: dict[str, tuple[Wanted, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.begun = time.monotonic()
@@ -216,11 +216,11 @@ class _Queue:
         with self._pool() as pool:
             try:
                 while True:
-                    waiting = next_wanted(tuple(self.races.values()), self.running.values())
+                    waiting = self._groups(next_wanted(tuple(self.races.values()), self._under_way()))
                     if not waiting and not self.running:
                         return
-                    for wanted in waiting[: pool.idle]:
-                        self._start(pool, wanted)
+                    for group in waiting[: pool.idle]:
+                        self._start(pool, group)
                     self.take_in(pool.wait(_TICK))
                     self.watcher.tick(self.progress(pool))
             except KeyboardInterrupt:
@@ -239,10 +239,29 @@ class _Queue:
             import_paths=[os.getcwd()],
         )
 
-    def _start(self, pool: WorkerPool | InlinePool, wanted: Wanted) -> None:
+    def _under_way(self) -> list[Wanted]:
+        return [wanted for group in self.running.values() for wanted in group]
+
+    def _groups(self, waiting: Sequence[Wanted]) -> list[tuple[Wanted, ...]]:
+        """What is trained side by side: on a GPU all points of a setting that are at one rung."""
+        if self.resources.device == "cpu":
+            return [(wanted,) for wanted in waiting]
+        groups: dict[tuple[str, int, int], list[Wanted]] = {}
+        for wanted in waiting:
+            groups.setdefault((wanted.setting, wanted.seed, wanted.rung), []).append(wanted)
+        return [tuple(group) for group in groups.values()]
+
+    def _start(self, pool: WorkerPool | InlinePool, group: tuple[Wanted, ...]) -> None:
+        name = " ".join("|".join(map(str, wanted)) for wanted in group)
+        limit = self.resources.time_limit * len(group)
+        payload = {"group": [self._training(wanted).to_dict() for wanted in group]}
+        pool.submit(Job(name, payload, limit, self.resources.memory_limit))
+        self.running[name] = group
+
+    def _training(self, wanted: Wanted) -> Training:
         setting, point = self.settings[wanted.setting], self.points[wanted.point]
         protocol, rungs = self.plan.protocol, self.plan.rungs(setting)
-        asked = Training(
+        return Training(
             architecture=self.plan.architecture.to_dict(),
             setting=setting.to_dict(),
             training=self.plan.training(setting, point).model_dump(mode="json"),
@@ -258,37 +277,40 @@ class _Queue:
             data=dict(self.plan.data).get(wanted.setting),
             device=self.resources.device,
         )
-        name = "|".join(map(str, wanted))
-        pool.submit(Job(name, asked.to_dict(), self.resources.time_limit, self.resources.memory_limit))
-        self.running[name] = wanted
 
     def take_in(self, outcomes: Iterable[Outcome]) -> None:
-        """Make each outcome a row; only then is it told of."""
+        """Make each training's outcome a row; only then is it told of."""
         for outcome in outcomes:
-            wanted = self.running.pop(outcome.id)
-            row = self.archive.add_evaluation(
-                self.run.id,
-                candidate=CANDIDATE,
-                stage=STAGE,
-                setting=wanted.setting,
-                point=wanted.point,
-                rung=wanted.rung,
-                seed=wanted.seed,
-                **_fields(outcome),
-            )
-            self.rows.append(row)
-            race = self.races[wanted.setting]
-            self.races[wanted.setting] = Race(race.plan, race.setting, (*race.rows, row))
-            self.watcher.ended(wanted, row)
+            group = self.running.pop(outcome.id)
+            results = (outcome.value or {}).get("results", [{}] * len(group))
+            for wanted, result in zip(group, results, strict=True):
+                self._add_row(wanted, _fields(outcome, result, len(group)))
+
+    def _add_row(self, wanted: Wanted, fields: dict[str, Any]) -> None:
+        row = self.archive.add_evaluation(
+            self.run.id,
+            candidate=CANDIDATE,
+            stage=STAGE,
+            setting=wanted.setting,
+            point=wanted.point,
+            rung=wanted.rung,
+            seed=wanted.seed,
+            **fields,
+        )
+        self.rows.append(row)
+        race = self.races[wanted.setting]
+        self.races[wanted.setting] = Race(race.plan, race.setting, (*race.rows, row))
+        self.watcher.ended(wanted, row)
 
     def progress(self, pool: WorkerPool | InlinePool) -> BenchmarkProgress:
         """How the benchmark stands."""
         told = pool.progress()
         running = tuple(
             (wanted, int(told.get(name, {}).get("step", 0)), int(told.get(name, {}).get("total", 0)))
-            for name, wanted in self.running.items()
+            for name, group in self.running.items()
+            for wanted in group
         )
-        busy = {wanted.setting for wanted in self.running.values()}
+        busy = {wanted.setting for wanted in self._under_way()}
         settled = [key for key, race in self.races.items() if key not in busy and not race.wanted()]
         return BenchmarkProgress(
             settings=len(self.races),
@@ -316,9 +338,8 @@ class _Queue:
         return left * seconds / tokens / max(1, self.resources.workers)
 
 
-def _fields(outcome: Outcome) -> dict[str, Any]:
-    """A training's outcome as the fields of its row."""
-    value = outcome.value or {}
+def _fields(outcome: Outcome, value: dict[str, Any], shared: int) -> dict[str, Any]:
+    """A training's outcome as the fields of its row; the time of a group is divided among its members."""
     return {
         "steps": value.get("steps", 0),
         "tokens": value.get("tokens", 0),
@@ -327,13 +348,8 @@ def _fields(outcome: Outcome) -> dict[str, Any]:
         "values": value.get("values", {}),
         "errors": value.get("errors", {}),
         "curve": value.get("curve", ()),
-        "timings": {**value.get("timings", {}), "total": outcome.seconds},
+        "timings": {**value.get("timings", {}), "total": outcome.seconds / shared},
         "worker": outcome.worker,
         "started_at": outcome.started_at,
         "finished_at": outcome.finished_at,
     }
-
-
-def benchmark_runs(names: Sequence[str], home: Path) -> tuple[Scores, ...]:
-    """Several benchmarks by name."""
-    return tuple(read_scores(name, home) for name in names)
