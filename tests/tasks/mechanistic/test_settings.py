@@ -59,12 +59,15 @@ def test_some_of_the_published_settings() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_levels_name_settings_and_begin_with_the_baseline(task: str) -> None:
+def test_levels_are_settings_that_can_be_generated(task: str) -> None:
     everything = task_settings(task)
     for level in ("quick", "standard"):
         chosen = task_settings(task, level)
-        assert chosen[0] == everything[0]
-        assert set(chosen) <= set(everything)
+        assert 1 <= len(chosen) <= len(everything)
+        assert len({each.key for each in chosen}) == len(chosen)
+        for setting in chosen:
+            assert find_task(task).checked(setting) == setting
+            assert setting.train_examples <= everything[0].train_examples
     assert task_settings(task, "full") == everything
 
 
@@ -142,6 +145,9 @@ def test_a_users_own_settings(tmp_path: Path) -> None:
     ]
     assert [each.name for each in found.level("quick")] == ["baseline", "length=16"]
     assert found.level("standard") == found.settings
+    small = load_settings(written(tmp_path, GOOD.replace('"length=16"]', "{ length = 8 }]")))
+    assert [each.name for each in small.level("quick")] == ["baseline", "length=8"]
+    assert small.settings == found.settings
     assert found.settings[0]["multi_query"] is True
     noisy = load_settings(written(tmp_path, GOOD.replace("= 12", "= 40")), task="noisy-in-context-recall")
     assert noisy.settings[0]["noise_fraction"] == 0.2
@@ -162,6 +168,8 @@ def test_a_users_own_settings(tmp_path: Path) -> None:
         ("length = [16, 64]", "length = [16, 16]", "given twice"),
         ('"length=16"]', '"length=17"]', "did you mean length=16"),
         ('["baseline", "length=16"]', '"baseline"', "write a list of settings"),
+        ('"length=16"]', "{ lenght = 8 }]", "did you mean length"),
+        ('"length=16"]', "{ length = 7 }]", "give an even length"),
         ("[levels]", "[levels", "not TOML"),
         ("[[together]]", "[together]", "write one"),
         ("vocabulary_size = 12", 'name = "x"', "write fields only"),

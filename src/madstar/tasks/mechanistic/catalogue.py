@@ -36,18 +36,18 @@ _FOLDER = Path(__file__).parent / "settings"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All settings of a task, the baseline first, and the names of those that each level uses."""
+    """All settings of a task, the baseline first, and those that each level uses.
+
+    A level may have settings of its own, smaller ones, which are not among all settings.
+    """
 
     task: str
     settings: tuple[Setting, ...]
-    levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    levels: tuple[tuple[str, tuple[Setting, ...]], ...] = ()
 
     def level(self, name: str) -> tuple[Setting, ...]:
         """The settings of a level; all of them where the catalogue does not list that level."""
-        names = dict(self.levels).get(name)
-        if names is None:
-            return self.settings
-        return tuple(each for each in self.settings if each.name in names)
+        return dict(self.levels).get(name, self.settings)
 
     def named(self, name: str) -> Setting:
         """The setting of that name. Raises TaskError for an unknown one, with the nearest known."""
@@ -128,7 +128,7 @@ def _read(values: Mapping[str, Any], where: str, task: Task) -> Catalogue:
     names = [each.name for each in settings]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise TaskError(f"{where}: the setting {twice} is given twice; leave one out")
-    return Catalogue(task.name, tuple(settings), _levels(values.get("levels", {}), names, where))
+    return Catalogue(task.name, tuple(settings), _levels(values.get("levels", {}), settings, task, where))
 
 
 def _changed(baseline: Setting, values: Mapping[str, Any], where: str) -> list[Setting]:
@@ -144,18 +144,26 @@ def _changed(baseline: Setting, values: Mapping[str, Any], where: str) -> list[S
     return settings
 
 
-def _levels(values: object, names: Sequence[str], where: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _levels(
+    values: object, settings: Sequence[Setting], task: Task, where: str
+) -> tuple[tuple[str, tuple[Setting, ...]], ...]:
+    known = {each.name: each for each in settings}
     levels = []
     for level, chosen in _table(values, "levels", where).items():
         if not isinstance(chosen, list) or not chosen:
             raise TaskError(f"{where}: level {level} is {chosen!r}; write a list of settings")
-        for name in chosen:
-            if name not in names:
+        found = []
+        for one in chosen:
+            if isinstance(one, Mapping):
+                found.append(task.checked(settings[0].changed(**_table(one, f"levels.{level}", where))))
+            elif one in known:
+                found.append(known[one])
+            else:
                 raise TaskError(
-                    f"{where}: level {level} names {name!r}, which is no setting"
-                    f"{nearest(str(name), names)}: choose from {', '.join(names)}"
+                    f"{where}: level {level} names {one!r}, which is no setting"
+                    f"{nearest(str(one), known)}: choose from {', '.join(known)}"
                 )
-        levels.append((level, tuple(chosen)))
+        levels.append((level, tuple(found)))
     return tuple(levels)
 
 
