@@ -9,6 +9,7 @@ from .attention import Attention
 from .convolution import GatedConvolution
 from .differential import HALVES, Differential
 from .featurizer import Decay, FeatureGroup, ShortConvolution
+from .given import Given
 from .kernel import ImplicitKernel
 from .memoryless import GatedMemoryless
 from .operator import LIV, Size
@@ -41,8 +42,10 @@ def check_size(size: Size) -> None:
         )
 
 
-def make_operator(layer: LayerSpec, size: Size, pool: Pool) -> LIV | Differential:
+def make_operator(layer: LayerSpec, size: Size, pool: Pool) -> LIV | Differential | Given:
     """The operator of a layer, drawing shared featurizer weights from the pool and adding to it."""
+    if layer.operator.layer:
+        return Given(layer.operator, size)
     if layer.operator.differential:
         return Differential(*(_make_half(layer, half, size, pool) for half in HALVES))
     return _make_half(layer, "", size, pool)

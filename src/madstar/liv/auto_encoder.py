@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .stack import LayerLike, Stack, Unembedding
+from .stack import EMBEDDING_STD, LayerLike, Stack, Unembedding
 
 
 class Decoder(nn.Module):
@@ -48,8 +48,9 @@ class AutoEncoder(Stack):
         layers: Sequence[LayerLike],
         layer_cfgs: Sequence[Mapping[str, Any]] | None = None,
         dim: int = 128,
+        embedding_std: float = EMBEDDING_STD,
     ) -> None:
-        super().__init__(vocab_size, max_length, layers, layer_cfgs, dim)
+        super().__init__(vocab_size, max_length, layers, layer_cfgs, dim, embedding_std)
         self.decoder = Decoder(dim, vocab_size, max_length)
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocabulary"]:

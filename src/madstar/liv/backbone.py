@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .assembly import Pool, check_size, make_operator
 from .featurizer import ChannelMixing
+from .given import Given
 from .operator import LIV, Features, Size
 from .spec import BackboneSpec, LayerSpec
 
@@ -24,7 +25,7 @@ class Layer(nn.Module):
     """One residual layer; its operator sees normalised inputs."""
 
     features_from: int | None
-    operator: Any  # a LIV, or the difference of two
+    operator: Any  # a LIV, the difference of two, or a layer by name
 
     def __init__(self, spec: LayerSpec, size: Size, pool: Pool) -> None:
         super().__init__()
@@ -57,7 +58,8 @@ class Layer(nn.Module):
 class Backbone(nn.Module):
     """A causal sequence model built from a `BackboneSpec`; deterministic from a seed.
 
-    Raises GenomeError where width, heads and repeat factors do not divide.
+    Raises GenomeError where width, heads and repeat factors do not divide, or where a layer by name cannot
+    be built at the width.
     """
 
     def __init__(self, spec: BackboneSpec, seed: int | None = None) -> None:
@@ -93,6 +95,8 @@ class Backbone(nn.Module):
                 if part in drawn:
                     continue
                 drawn.add(part)
+                if isinstance(part, Given):
+                    drawn.update(part.modules())  # it draws them as its layer says
                 reset = getattr(part, "reset_parameters", None)
                 if isinstance(part, nn.RMSNorm):
                     nn.init.ones_(part.weight)
@@ -105,6 +109,8 @@ class Backbone(nn.Module):
                 for part in layer.modules():
                     if isinstance(part, LIV):
                         part.output.weight.mul_(self.spec.residual_scale)
+                    elif isinstance(part, Given):
+                        part.scale_output(self.spec.residual_scale)
 
     def forward(self, tokens: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocabulary"]:
         """Logits for the token after each position."""

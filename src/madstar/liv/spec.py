@@ -104,7 +104,9 @@ class BackboneSpec:
                     **{
                         **layer["operator"],
                         "groups": tuple(GroupSpec(**group) for group in layer["operator"]["groups"]),
-                        "settings": tuple((key, value) for key, value in layer["operator"].get("settings", ())),
+                        "settings": tuple(
+                            (key, value) for key, value in layer["operator"].get("settings", ())
+                        ),
                     }
                 ),
                 featurizer_pool=layer["featurizer_pool"],

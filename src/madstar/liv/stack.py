@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ..errors import LayerError
 from .layers.choice import LayerChoice
 
-EMBEDDING_STD = 0.02
+EMBEDDING_STD = 1.0
+"""Of the scale of what layers add at first. MAD's 0.02 is drowned by the first layer's output, and
+recall then takes several times as long to learn (docs/decisions/0014-the-mad-protocols.md)."""
 LayerLike = str | LayerChoice | Callable[..., nn.Module]
 
 
@@ -43,6 +45,7 @@ class Stack(nn.Module):
         layers: Sequence[LayerLike],
         layer_cfgs: Sequence[Mapping[str, Any]] | None = None,
         dim: int = 128,
+        embedding_std: float = EMBEDDING_STD,
     ) -> None:
         super().__init__()
         if not layers:
@@ -53,7 +56,7 @@ class Stack(nn.Module):
             )
         self.vocab_size, self.max_length, self.dim = vocab_size, max_length, dim
         self.token_embeds = nn.Embedding(vocab_size, dim)
-        nn.init.normal_(self.token_embeds.weight, std=EMBEDDING_STD)
+        nn.init.normal_(self.token_embeds.weight, std=embedding_std)
         configs = layer_cfgs or [{} for _ in layers]
         self.layers = nn.ModuleList(
             Residual(_build(layer, config, dim, max_length), dim)

@@ -14,7 +14,7 @@ from ..tasks.mechanistic.layout import read_layout
 from .architecture import Architecture, GenomeStack, LayerStack, MakeModel, ModelFunction
 from .budgets import BenchmarkBudget, find_budget
 from .plan import Plan, level_settings
-from .protocols import Protocol, find_protocol
+from .protocols import SOUND, Protocol, find_protocol
 from .scores import Scores
 from .session import BenchmarkWatcher, Resources, run_plan
 
@@ -61,7 +61,7 @@ def benchmark(
             genome=genome,
             dim=dim,
             iso_state=iso_state,
-            compatible=how.compatible,
+            protocol=how,
         ),
         how,
         chosen,
@@ -82,9 +82,9 @@ def find_architecture(
     genome: str | None = None,
     dim: int = 128,
     iso_state: bool = False,
-    compatible: bool = False,
+    protocol: Protocol = SOUND,
 ) -> Architecture:
-    """The one architecture that is given; `compatible` layers do as mad-lab's do.
+    """The one architecture that is given; under the mad-lab protocol its layers do as mad-lab's do.
 
     Raises ConfigurationError for none, or several.
     """
@@ -94,7 +94,13 @@ def find_architecture(
         said = " and ".join(given) or "nothing"
         raise ConfigurationError(f"{said} given: name an architecture by layers, a genome, or make_model_fn")
     if layers:
-        return LayerStack.of(layers, dim, iso=iso_state, compatible=compatible)
+        return LayerStack.of(
+            layers,
+            dim,
+            iso=iso_state,
+            compatible=protocol.compatible,
+            embedding_std=protocol.embedding_std,
+        )
     if genome:
         return GenomeStack.of(genome, dim)
     if isinstance(make_model_fn, str):

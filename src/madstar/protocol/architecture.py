@@ -24,7 +24,7 @@ from ..genome import Genome, Sizes, compile_genome
 from ..liv import AutoEncoder, Backbone, LanguageModel
 from ..liv.compressed import CompressedBackbone
 from ..liv.layers.choice import LayerChoice, choices, short
-from ..liv.stack import seeded
+from ..liv.stack import EMBEDDING_STD, seeded
 from ..plugins import load_attribute
 
 AUTO_ENCODER = "auto-encoder"
@@ -68,6 +68,7 @@ class LayerStack(Architecture):
 
     layers: tuple[LayerChoice, ...]
     dim: int = 128
+    embedding_std: float = EMBEDDING_STD
 
     @classmethod
     def of(
@@ -77,13 +78,14 @@ class LayerStack(Architecture):
         *,
         iso: bool = False,
         compatible: bool = False,
+        embedding_std: float = EMBEDDING_STD,
     ) -> LayerStack:
         """Layers by name with MAD's settings; see `LayerChoice.of`. Raises LayerError, ConfigurationError."""
         if not layers:
             raise ConfigurationError("no layers: name them, such as --layers mh-attention swiglu")
         if dim < 1:
             raise ConfigurationError(f"width {dim}: give at least 1")
-        return cls(choices(layers, iso=iso, compatible=compatible), dim)
+        return cls(choices(layers, iso=iso, compatible=compatible), dim, embedding_std)
 
     @property
     def label(self) -> str:
@@ -99,13 +101,13 @@ class LayerStack(Architecture):
     def to_dict(self) -> dict[str, Any]:
         """JSON data."""
         layers = [[layer.name, dict(layer.settings)] for layer in self.layers]
-        return {"kind": "layers", "layers": layers, "dim": self.dim}
+        return {"kind": "layers", "layers": layers, "dim": self.dim, "embedding_std": self.embedding_std}
 
     def make(self, task: str, backbone: str, vocabulary_size: int, length: int) -> nn.Module:
         """A `LanguageModel` or an `AutoEncoder` of these layers."""
         del task
         kind = AutoEncoder if backbone == AUTO_ENCODER else LanguageModel
-        return kind(vocabulary_size, length, self.layers, dim=self.dim)
+        return kind(vocabulary_size, length, self.layers, dim=self.dim, embedding_std=self.embedding_std)
 
     def _sources(self) -> list[str]:
         return [source_hash(layer.name) for layer in self.layers if ":" in layer.name]
@@ -199,7 +201,7 @@ def from_dict(data: Mapping[str, Any]) -> Architecture:
     """The architecture that `to_dict` wrote."""
     if data["kind"] == "layers":
         layers = tuple(LayerChoice(name, tuple(sorted(own.items()))) for name, own in data["layers"])
-        return LayerStack(layers, data["dim"])
+        return LayerStack(layers, data["dim"], data["embedding_std"])
     if data["kind"] == "genome":
         return GenomeStack(data["genome"], data["width"], data["heads"])
     return ModelFunction(data["model_id"], data["reference"])

@@ -44,30 +44,32 @@ class BenchmarkBudget:
         return self.points or protocol.points
 
 
+_FAST = (SweepPoint(3e-3, 0.1), SweepPoint(1e-3, 0.1))
+
 QUICK = BenchmarkBudget(
     name="quick",
     level="quick",
-    steps=800,
+    steps=400,
     batch=32,
-    points=(SweepPoint(1e-3, 0.1), SweepPoint(3e-3, 0.1)),
+    points=_FAST,
     rungs=(1 / 4, 1 / 2, 1),
-    evaluations=16,
+    evaluations=10,
     looked=128,
     scored=512,
-    warmup=50,
+    warmup=40,
     seeds=1,
 )
 STANDARD = BenchmarkBudget(
     name="standard",
     level="standard",
-    steps=2000,
-    batch=64,
-    points=(SweepPoint(5e-4, 0.1), SweepPoint(1e-3, 0.1), SweepPoint(3e-3, 0.1)),
+    steps=1200,
+    batch=32,
+    points=_FAST,
     rungs=(1 / 8, 1 / 4, 1 / 2, 1),
-    evaluations=20,
-    looked=256,
+    evaluations=16,
+    looked=128,
     scored=1280,
-    warmup=100,
+    warmup=60,
     seeds=2,
 )
 FULL = BenchmarkBudget(

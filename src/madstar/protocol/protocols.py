@@ -34,7 +34,8 @@ class Protocol:
     or "batch_macro" (averaged over classes within a batch, then over batches). `selection` is the split
     that chooses among sweep points. With `best_epoch` a training's score is that of its best
     evaluation, not of its last. `compatible` data have the published generator's defects. `seeds` is
-    how often a setting's chosen sweep point is trained.
+    how often a setting's chosen sweep point is trained. `embedding_std` is that of fresh embeddings of
+    architectures given by layers.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Protocol:
     points: tuple[SweepPoint, ...]
     clip: float | None
     seeds: int
+    embedding_std: float
 
     @property
     def selection_metric(self) -> str:
@@ -71,6 +73,7 @@ MAD_LAB = Protocol(
     points=_PUBLISHED,
     clip=None,
     seeds=1,
+    embedding_std=0.02,
 )
 SOUND = Protocol(
     name="sound",
@@ -82,6 +85,7 @@ SOUND = Protocol(
     points=_PUBLISHED,
     clip=1.0,
     seeds=3,
+    embedding_std=1.0,
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (SOUND, MAD_LAB)}
 SOLVED = 0.999
