@@ -50,6 +50,7 @@ def row(
     test: float | None = None,
     chosen: Setting | None = None,
     steps: int | None = None,
+    curve: tuple[tuple[float, float], ...] = (),
 ) -> EvaluationRow:
     """A training's row; with `test`, the last of its training."""
     where = chosen or of.settings[0]
@@ -70,7 +71,7 @@ def row(
         error=None if status == "ok" else "what it said",
         values=values if status == "ok" else {},
         errors={f"{split}_micro": 0.01, "test_micro": 0.02} if status == "ok" else {},
-        curve=(),
+        curve=curve,
         timings={"total": 2.0},
         worker=0,
         started_at=0.0,

@@ -41,6 +41,13 @@ def test_a_solved_setting_is_over_and_other_seeds_train_the_point_that_solved_it
     assert score.steps == 4 + 3 + 16
 
 
+def test_a_setting_solved_in_a_look_is_over_though_more_examples_say_less() -> None:
+    of = plan()
+    rows = [row(of, 0, 0, 0.2), row(of, 1, 0, 0.998, test=0.99, steps=3, curve=((2.0, 0.5), (3.0, 1.0)))]
+    assert wanted(of, rows) == []
+    assert score_of(race(of, rows)).value == 0.99
+
+
 def test_the_point_chosen_is_the_best_on_validation_whatever_the_test_says() -> None:
     of = plan()
     rows = [row(of, p, r, a, loss=1 / (1 + r)) for p, a in ((0, 0.5), (1, 0.6)) for r in (0, 1)]

@@ -36,7 +36,12 @@ IsoState = Annotated[
 Protocol = Annotated[
     str, typer.Option("--protocol", help="sound or mad-lab; never compared with each other.")
 ]
-Workers = Annotated[int, typer.Option("--workers", help="Worker processes, one thread each.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers", help="Worker processes, one thread each; 0 trains in this process, without limits."
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 TimeLimit = Annotated[float, typer.Option("--time-limit", help="Seconds for one training.")]
 Name = Annotated[str | None, typer.Option("--name", help="The run's name.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, GenomeError
 from .app import command
 from .document import print_document
 from .options import AsJson, Home, spelled_out
@@ -60,7 +60,9 @@ def search(
     heads: Annotated[int, typer.Option(help="Heads.")] = 4,
     window: Annotated[int, typer.Option(help="Tokens a banded operator sees.")] = 64,
     tied: Annotated[bool, typer.Option(help="Reuse the embedding as output.")] = False,
-    classes: Annotated[str | None, typer.Option(help="LIV classes to use, such as 1,3,7,9.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Classes to use, numbers or names of layers: 1,9,mamba.")
+    ] = None,
     levels: Annotated[str, typer.Option(help="Levels that mutate.")] = "backbone,operator,featurizer",
     invalid: Annotated[
         str, typer.Option(help="What becomes of invalid offspring: repair or reject.")
@@ -241,7 +243,9 @@ def _bytes(gigabytes: float) -> int:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
+    from ..genome import class_numbers
+
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(f"classes '{text}': write numbers with commas, such as 1,3,7,9") from None
+        return class_numbers(text)
+    except GenomeError as error:
+        raise ConfigurationError(f"classes '{text}': {error}") from None

@@ -70,10 +70,17 @@ def train(
     from ..report.benchmark_terminal import print_training
 
     fields = {"vocabulary_size": vocabulary_size, "length": length, "train_examples": train_examples}
+    how = find_protocol(protocol)
     setting = _setting(task, fields, change or ())
     plan = make_plan(
-        find_architecture(gathered(layers, more) or None, genome=genome, dim=dim, iso_state=iso_state),
-        find_protocol(protocol),
+        find_architecture(
+            gathered(layers, more) or None,
+            genome=genome,
+            dim=dim,
+            iso_state=iso_state,
+            protocol=how,
+        ),
+        how,
         _budget(steps, batch, _point(SweepPoint, learning_rate, weight_decay)),
         settings=[setting],
         seeds=seeds,

@@ -45,6 +45,14 @@ class Race:
         chosen = [row for row in self.rows if row.point == str(point) and row.seed == seed]
         return tuple(sorted(chosen, key=lambda row: row.rung))
 
+    def solved(self) -> bool:
+        """Whether a point has solved the setting with the first seed, in any look on the way.
+
+        The looks decide, as they do in the worker: a score on more examples may fall below what they saw.
+        """
+        looks = (row.curve for row in self.rows if row.status == OK and row.seed == 0)
+        return any(accuracy >= SOLVED for curve in looks for _, accuracy in curve)
+
     def verdicts(self) -> Mapping[SweepPoint, str]:
         """Of each point whether it goes on, and if not why."""
         metric = self.plan.protocol.selection_metric
@@ -62,6 +70,8 @@ class Race:
                 for row in rows
                 if row.status == OK
             ]
+        if self.solved():
+            return {point: "diverged" if point in failed else "solved" for point in self.plan.points}
         found = decide(
             past,
             self.plan.rungs(self.setting),

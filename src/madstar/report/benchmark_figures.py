@@ -199,12 +199,13 @@ def _chance_line(scores: Sequence[SettingScore], field: str) -> Trace:
 
 
 def _curves_plot(race: Race, key: str) -> Plot | None:
-    """The curves of one setting; None before anything was trained on it."""
+    """The curves of one setting; None where nothing has a curve."""
     verdicts = {str(point): reason for point, reason in race.verdicts().items()}
-    chosen, traces = str(race.chosen()), []
+    chosen, traces, drawn = str(race.chosen()), list[Trace](), False
     for place, point in enumerate(race.plan.points):
         for seed, rows in _by_seed(race, str(point)):
             curve = max((row.curve for row in rows if row.status == OK), key=len, default=())
+            drawn = drawn or bool(curve)
             name = f"{point}: {_ending(rows, verdicts[str(point)])}"
             if seed:
                 name = f"{point}, seed {seed}"
@@ -224,7 +225,7 @@ def _curves_plot(race: Race, key: str) -> Plot | None:
                     "hovertemplate": f"<b>{escape(name)}</b><br>step %{{x}}: %{{y:.3f}}<extra></extra>",
                 }
             )
-    if not traces:
+    if not drawn:
         return None
     layout = {
         "xaxis": {"title": {"text": "training step"}, "rangemode": "tozero"},

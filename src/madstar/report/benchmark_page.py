@@ -114,7 +114,8 @@ def method(scores: Scores) -> list[tuple[str, str]]:
             f"best accuracy on {chosen} is the setting’s; a training counts with {kept}. The score is the "
             f"{metric_words(protocol.metric)}, on the test split, the mean over "
             f"{plural(plan.seeds, 'seed')}. A task’s score is the mean over its settings, "
-            "the MAD score the mean over tasks (arXiv 2403.17844). Scores of different protocols or budgets are not compared.",
+            "the MAD score the mean over tasks (arXiv 2403.17844). Scores of different "
+            "protocols or budgets are not compared.",
         ),
         (
             "Budget",

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..genome import OPERATORS, FeatureGenes, Genome, OperatorGenes, class_name, class_number
-from ..genome.genes import CLASS_MEANINGS, CLASS_NAMES
+from ..genome.classes import kin
+from ..genome.genes import CLASS_MEANINGS, CLASS_NAMES, GIVEN_MEANINGS
+from ..liv.layers.catalogue import CATALOGUE
 
-# By token mixing.
-LETTERS = {2: "A", 4: "R", 3: "C", 1: "M"}
-FAMILIES = {"A": "attention", "R": "recurrence", "C": "gated convolution", "M": "memoryless"}
+# By token mixing; a layer by name is of the family nearest to it, where that is known.
+LETTERS = {2: "A", 4: "R", 3: "C", 1: "M", None: "L"}
+FAMILIES = {
+    "A": "attention",
+    "R": "recurrence",
+    "C": "gated convolution",
+    "M": "memoryless",
+    "L": "layer by name",
+}
 LEGEND = (
-    ", ".join(f"{letter} {family}" for letter, family in FAMILIES.items())
-    + "; d difference of two, * not in the table of classes"
+    ", ".join(f"{letter} {family}" for letter, family in FAMILIES.items() if letter != "L")
+    + "; d difference of two, * not in the table of classes, @ a layer by name"
 )
 
 _NONLINEARITY = {1: "no nonlinearity", 2: "softmax", 3: "ReLU", 4: "swish"}
@@ -32,7 +40,7 @@ _NO_CONVOLUTION = "no convolution"
 
 def letter(operator: OperatorGenes) -> str:
     """The operator's family, of `FAMILIES`."""
-    return LETTERS[operator.token_mixing]
+    return LETTERS[kin(operator)]
 
 
 def letters(genome: Genome) -> str:
@@ -40,6 +48,7 @@ def letters(genome: Genome) -> str:
     return " ".join(
         ("d" if liv.operator.differential else "")
         + letter(liv.operator)
+        + ("@" if liv.operator.layer else "")
         + ("*" if class_number(liv.operator) is None else "")
         for liv in genome.livs
     )
@@ -54,7 +63,11 @@ def describe(operator: OperatorGenes) -> str:
     """What an operator is: its class's meaning, or how it differs from the nearest class."""
     number = class_number(operator)
     if number is not None:
-        return CLASS_MEANINGS[number]
+        return (CLASS_MEANINGS | GIVEN_MEANINGS)[number]
+    if operator.layer:
+        return (
+            CATALOGUE[operator.layer].summary if operator.layer in CATALOGUE else "a layer of another package"
+        )
     alike = [n for n, other in OPERATORS.items() if other.token_mixing == operator.token_mixing]
     nearest = min(alike, key=lambda n: len(list(_differences(operator, OPERATORS[n]))))
     return f"{CLASS_NAMES[nearest]}, but " + "; ".join(_differences(operator, OPERATORS[nearest]))
