@@ -16,6 +16,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
+from . import kernels
+
 CHUNK = 32
 DIAGONAL_CHUNK = 16
 MAX_LOG_DECAY = 5.0
@@ -40,8 +42,11 @@ def gated_delta_rule(
 
     `log_decay` is log a_t <= 0, of any size: decays between two tokens are taken as exponentials of
     differences, which are never positive. Keys should have a norm of at most sqrt(2 / beta).
+    On a GPU a published kernel computes it where there is one (`kernels.py`).
     Source: arXiv 2412.06464, equation 10.
     """
+    if kernels.usable(v):
+        return DeltaResult(*kernels.gated_delta(q, k, v, beta, log_decay))
     length = q.shape[2]
     with torch.autocast(q.device.type, enabled=False):
         y, final = _gated(q, k, v, beta, log_decay, min(chunk, length))

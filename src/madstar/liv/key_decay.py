@@ -27,6 +27,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor
 
+from . import kernels
+
 BLOCK = 16
 MAX_LOG_DECAY = 8.0  # No exponent exceeds BLOCK / 2 * MAX_LOG_DECAY = 64; float32 has room up to 88.
 LONGEST_CHUNK = 128
@@ -52,8 +54,11 @@ def scan_key_decay(
 
     A log_decay of batch size 1 is that of all sequences, and then cheap. With a bonus, y_t reads
     S_{t-1} and the present token through the bonus; without, it reads S_t. `chunk` is a power
-    of two. Computed in float32 (float64 if q is), whatever autocast says.
+    of two. Computed in float32 (float64 if q is), whatever autocast says; on a GPU by a published
+    kernel where there is one (`kernels.py`).
     """
+    if bonus is None and kernels.usable(v):
+        return Scanned(*kernels.key_decay(q, k, v, log_decay.clamp(min=-MAX_LOG_DECAY)))
     with torch.autocast(q.device.type, enabled=False):
         q, k, v, log_decay = (_wide(each) for each in (q, k, v, log_decay))
         length, chunk = q.shape[2], chunk or key_decay_chunk(q.shape[2], q.shape[3])
@@ -72,9 +77,11 @@ def scan_head_decay(
     """The scan with one decay for each head; log_decay is log a_t <= 0, y_t reads S_t.
 
     q and k have as many groups as heads, or one for all heads (Mamba-2); log_decay may be that of all
-    sequences (retention). Computed in
-    float32 (float64 if q is), whatever autocast says.
+    sequences (retention). Computed in float32 (float64 if q is), whatever autocast says; on a GPU by a
+    published kernel where there is one (`kernels.py`).
     """
+    if kernels.usable(v):
+        return Scanned(*kernels.head_decay(q, k, v, log_decay.clamp(min=-MAX_LOG_DECAY)))
     with torch.autocast(q.device.type, enabled=False):
         q, k, v, log_decay = (_wide(each) for each in (q, k, v, log_decay))
         length, chunk = q.shape[2], min(chunk, q.shape[2])
