@@ -103,7 +103,7 @@ def test_an_unknown_objective_from_a_shell(text: Path) -> None:
         ("91111-12x11", ["LIV 2 is '12x11'", "write 5 digits"]),
         ("21411", ["LIV 1", "gene 'featurizer strategy' is 4", "its range is 1-2"]),
         ("91111-21911", ["LIV 2", "gene 'featurizer strategy' is 9", "its range is 1-2"]),
-        ("101.1.1.1.1", ["LIV 1", "gene 'class' is 101", "1-17", "defined after a slash"]),
+        ("101.1.1.1.1", ["LIV 1", "gene 'class' is 101", "1-34", "defined after a slash"]),
         ("101.1.1.1.1/o101=12293", ["operator 101", "gene 'nonlinearity' is 9", "its range is 1-4"]),
         ("91114", ["LIV 1", "'feature strategy' is 4", "possible here 1"]),
         ("11111-91111/x", ["'/x' is no definition"]),

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from madstar.genome import (
+    CLASSES,
     OPERATORS,
     FeatureGenes,
     Genome,
@@ -13,6 +14,7 @@ from madstar.genome import (
     OperatorGenes,
     SearchSpace,
     Sizes,
+    named_layer,
     repair,
     sample,
     vary,
@@ -28,12 +30,22 @@ SHARING = ("featurizer_group", "featurizer_strategy", "feature_group", "feature_
 FEATURE = tuple(found.name.replace(" ", "_") for found in genes(FEATURIZER))
 WITHOUT_SA3 = tuple(number for number in OPERATORS if number not in (3, 12))
 """The classes that two heads allow: four query heads cannot share one key head."""
+WITHOUT_NUMBER = ("attention", "hyena", "rwkv5-channel-mixer")
+"""Layers by name that only an own class can say."""
 
 SPACES = (
     SearchSpace(sizes=Sizes(width=64, heads=4), min_depth=1, max_depth=8),
     SearchSpace(sizes=Sizes(width=40, heads=4), min_depth=2, max_depth=6, groups=2, sharing=0.8),
     SearchSpace(sizes=Sizes(width=32, heads=2), min_depth=3, max_depth=3, classes=WITHOUT_SA3),
     SearchSpace(sizes=Sizes(width=64, heads=8), min_depth=1, max_depth=12, groups=1, sharing=1.0),
+    SearchSpace(
+        sizes=Sizes(width=32, heads=4),
+        min_depth=1,
+        max_depth=8,
+        classes=tuple(CLASSES),
+        groups=2,
+        sharing=0.6,
+    ),
 )
 WILD = VariationRates(crossover=0.9, mutation=0.5, below=0.7, depth=0.5, cuts="gene")
 
@@ -61,9 +73,8 @@ def wild_operators(draw: st.DrawFn) -> OperatorGenes:
 @st.composite
 def wild_genomes(draw: st.DrawFn, groups: int = 3) -> Genome:
     """Any genes in range, on all three levels; layers repeat operators, so that some may share."""
-    palette = draw(
-        st.lists(wild_operators() | st.sampled_from(list(OPERATORS.values())), min_size=1, max_size=3)
-    )
+    known = st.sampled_from(list(CLASSES.values()) + [named_layer(name) for name in WITHOUT_NUMBER])
+    palette = draw(st.lists(wild_operators() | known, min_size=1, max_size=3))
     livs = []
     for _ in range(draw(st.integers(1, 6))):
         sharing = {

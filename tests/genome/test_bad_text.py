@@ -8,7 +8,7 @@ from madstar.errors import GenomeError
 from madstar.genome import Genome
 
 SHAPE = "write 5 digits, such as 11111, or 5 numbers with dots between, such as 1.1.1.1.1"
-CLASSES = "but its range is 1-17, or a number defined after a slash"
+CLASSES = "but its range is 1-34, or a number defined after a slash"
 TOGETHER = "which does not go with its other genes: possible here"
 BAD = {
     # Not five genes at all.
@@ -56,6 +56,18 @@ BAD = {
         "or a number defined after a slash"
     ),
     "101.1.1.1.1/o101=15123": "operator 101: gene 'token mixing' is 5, but its range is 1-4",
+    # Layers by name.
+    "101.1.1.1.1/o101=@mambo": "unknown layer 'mambo' (did you mean mamba",
+    "101.1.1.1.1/o101=@": "operator 101 is '@': write the name of a layer after the @",
+    "101.1.1.1.1/o101=@a mixer": "operator 101 is '@a mixer': write the name of a layer after the @",
+    "101.1.1.1.1/o101=@d@mamba": "operator 101 is '@d@mamba': write the name of a layer after the @",
+    "101.1.1.1.1/o101=d@mamba": "operator 101 is '@mamba': write 5 digits",
+    "101.1.1.1.1/o101=@mine.py:Mixer": "register the layer as an entry point of the group madstar.layers",
+    "101.1.1.1.1/o101=@a/folder/mine.py:Mixer": "register the layer as an entry point",
+    "101.1.1.1.1/o101=@package.module:Mixer": "'@package.module:Mixer' names a file or a module",
+    "18.1.2.1.1": f"LIV 1: gene 'featurizer strategy' is 2, {TOGETHER} 1",
+    "18.1.1.1.2": f"LIV 1: gene 'feature strategy' is 2, {TOGETHER} 1",
+    "35.1.1.1.1": f"LIV 1: gene 'class' is 35, {CLASSES}",
     "101.1.1.1.1/o101=12323": "operator 101: gene 'sparsity' is 3, but its range is 1-2",
     "101.1.1.1.1/o101=12153": "operator 101: gene 'nonlinearity' is 5, but its range is 1-4",
     "101.1.1.1.1/o101=12124": "operator 101: gene 'channel mixing' is 4, but its range is 1-3",

@@ -13,6 +13,7 @@ from madstar.genome.genes import (
     CLASS_MEANINGS,
     CLASS_NAMES,
     FEATURIZER,
+    GIVEN,
     NONLINEARITY,
     OPERATOR,
     SPARSITY,
@@ -136,13 +137,13 @@ def test_words_for_values_cover_the_ranges() -> None:
     ):
         assert set(words) == set(gene(OPERATOR, name).values)
         assert set(gene(FEATURIZER, name).values) <= set(words)
-    assert set(ROLES) == set(SHARED_ROLES) == set(gene(OPERATOR, "token mixing").values)
+    assert set(ROLES) == set(SHARED_ROLES) == {*gene(OPERATOR, "token mixing").values, GIVEN}
     strategies = set().union(*SHARED_ROLES.values())
     assert strategies == set(gene(BACKBONE, "feature strategy").values)
 
 
 def test_a_range_in_short() -> None:
-    assert gene(BACKBONE, "class").range == "1-17"
+    assert gene(BACKBONE, "class").range == "1-34"
     assert gene(FEATURIZER, "repeat").range == "1, 2, 4, 8"
     assert Gene(BACKBONE, "x", "x", {3: "x"}).range == "3"
 

@@ -15,7 +15,7 @@ IMPOSSIBLE = [
     ({"min_depth": 0}, "depth 0:8 is impossible: give 1 <= least <= most layers"),
     ({"min_depth": 5, "max_depth": 4}, "depth 5:4 is impossible"),
     ({"classes": ()}, "classes []: choose from 1-17"),
-    ({"classes": (1, 18)}, "classes [1, 18]: choose from 1-17"),
+    ({"classes": (1, 35)}, "classes [1, 35]: choose from 1-17, and for layers by name from 18-34"),
     ({"classes": (0,)}, "classes [0]: choose from 1-17"),
     ({"levels": ()}, "levels []: choose from backbone, operator, featurizer"),
     ({"levels": ("backbone", "layer")}, "levels ['backbone', 'layer']: choose from"),

@@ -31,7 +31,8 @@ def respelled(genome: Genome, first_operator: int, first_featurizer: int, spaces
     featurizers: dict[tuple[FeatureGenes, ...], int] = {}
     for liv in reversed(genome.livs):
         operators.setdefault(liv.operator, first_operator + 3 * len(operators))
-        featurizers.setdefault(liv.operator.features, first_featurizer + 2 * len(featurizers))
+        if not liv.operator.layer:
+            featurizers.setdefault(liv.operator.features, first_featurizer + 2 * len(featurizers))
 
     def dotted(*values: int) -> str:
         return ".".join(map(str, values))
@@ -54,6 +55,9 @@ def respelled(genome: Genome, first_operator: int, first_featurizer: int, spaces
         ]
         parts.append(f"f{number}=" + "+".join(groups))
     for operator, number in operators.items():
+        if operator.layer:
+            parts.append(f"o{number}=@{operator.layer}")
+            continue
         structure = (
             operator.token_mixing,
             operator.sparsity,

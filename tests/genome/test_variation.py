@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from madstar.genome import OPERATORS, Genome, LIVGenes, SearchSpace, Sizes, class_number, sample, vary
+from madstar.genome import (
+    CLASSES,
+    OPERATORS,
+    Genome,
+    LIVGenes,
+    SearchSpace,
+    Sizes,
+    class_number,
+    sample,
+    vary,
+)
 from madstar.genome.genes import FEATURIZER, genes
 from madstar.genome.genome import SHARED_ROLES
 from madstar.genome.validity import problems
@@ -265,7 +275,10 @@ def test_with_the_backbone_level_alone_operators_stay_in_the_table(classes: tupl
 def test_offspring_fit_their_space(space: SearchSpace, seed: int) -> None:
     for genome in propose(space, seed, generations=6):
         assert space.contains(genome)
-        assert {liv.operator.token_mixing for liv in genome.livs} <= {1, 2, 3, 4}
+        operators = {liv.operator for liv in genome.livs}
+        assert {operator.token_mixing for operator in operators if not operator.layer} <= {1, 2, 3, 4}
+        offered = {CLASSES[number] for number in space.classes}
+        assert {operator for operator in operators if operator.layer} <= offered
 
 
 @settings(max_examples=60)

@@ -24,7 +24,7 @@ from madstar.search import SearchSettings, make_settings
         ({"minutes": 1, "width": 60, "heads": 8}, "not divisible"),
         ({"minutes": 1, "width": 12}, "even number"),
         ({"minutes": 1, "heads": 2}, "class 3"),
-        ({"minutes": 1, "classes": (18,)}, "1-17"),
+        ({"minutes": 1, "classes": (35,)}, "1-17"),
         ({"minutes": 1, "min_depth": 9}, "depth 9:8"),
         ({"minutes": 1, "levels": ("cell",)}, "levels"),
         ({"minutes": 1, "strategy": "annealing"}, "strategy"),

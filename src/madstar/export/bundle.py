@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -22,7 +22,8 @@ ROOTS = (("export/running", "main"), ("export/running", "load"))
 # What a module costs is asked in the laboratory only; running it needs none of these.
 COST_METHODS = frozenset({"flops", "mixing_flops", "state_elements", "memory_elements"})
 THIRD_PARTY = ("torch", "safetensors")
-OPERATOR_TABLE = "OPERATORS"
+ERRORS = "errors"
+OPERATOR_TABLE, LAYER_TABLE = "OPERATORS", "LAYERS"
 _ERRORS = "|".join(name for name in vars(errors) if name.endswith("Error"))
 
 Name = tuple[str, str]  # a module of the package, such as "liv/scan", and a name defined in it
@@ -54,9 +55,16 @@ def bundle(spec: BackboneSpec, introduction: str) -> str:
     `introduction` becomes its docstring. The same spec and introduction give the same text.
     """
     known = facts(spec)
-    used = frozenset(layer.operator.token_mixing for layer in spec.layers)
-    differential = any(layer.operator.differential for layer in spec.layers)
-    absent = frozenset() if differential else frozenset({"Differential"})
+    operators = [layer.operator for layer in spec.layers]
+    used = {
+        OPERATOR_TABLE: frozenset(operator.token_mixing for operator in operators),
+        LAYER_TABLE: frozenset(operator.layer for operator in operators),
+    }
+    present = {
+        "Differential": any(operator.differential for operator in operators),
+        "Given": any(operator.layer for operator in operators),
+    }
+    absent = frozenset(name for name, here in present.items() if not here)
     needed: dict[Name, Definition] = {}
     imports: set[str] = set()
     waiting = [_resolved(*root) for root in ROOTS]
@@ -66,22 +74,21 @@ def bundle(spec: BackboneSpec, introduction: str) -> str:
             continue
         source = _source(module)
         needed[module, name] = definition = _definition(
-            module, name, tuple(known.get(name, {}).items()), used if name == OPERATOR_TABLE else None, absent
+            module, name, tuple(known.get(name, {}).items()), used.get(name), absent
         )
         for mentioned in definition.names:
             if mentioned in source.outer:
                 imports.add(source.outer[mentioned])
             elif mentioned in source.inner or mentioned in source.definitions:
                 waiting.append(_resolved(module, mentioned))
-    names = [name for _, name in needed]
-    assert len(set(names)) == len(names), f"two definitions of one name in {sorted(names)}"
+    needed = _distinct(needed)
     parts = [f'"""{introduction}\n"""', "from __future__ import annotations", *_import_blocks(imports)]
     body = [_section(module, needed) for module in _in_import_order(ROOTS[0][0])]
     ending = 'if __name__ == "__main__":\n    sys.exit(main())'
     return "\n\n".join(parts) + "\n\n" + "\n\n\n".join([*filter(None, body), ending]) + "\n"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _source(module: str) -> Source:
     path = files(__package__.rpartition(".")[0]).joinpath(f"{module}.py")
     # Without madstar there are no errors of its own.
@@ -94,9 +101,10 @@ def _source(module: str) -> Source:
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             _note_import(module, node, inner, outer)
-        elif name := _defined(node):
+        else:
             assert node.end_lineno is not None
-            definitions[name] = (_first_line(node, lines), node.end_lineno)
+            lasting = (_first_line(node, lines), node.end_lineno)
+            definitions.update(dict.fromkeys(_defined(node), lasting))
     return Source(text, ast.get_docstring(tree) or "", definitions, inner, outer)
 
 
@@ -109,8 +117,8 @@ def _note_import(
         if isinstance(node, ast.Import):
             outer[name] = f"import {alias.name}{renamed}"
         elif node.level:
-            room = module.rpartition("/")[0] if node.level == 1 else ""
-            inner[name] = ("/".join(filter(None, [room, node.module])), alias.name)
+            room = module.split("/")[: -node.level]
+            inner[name] = ("/".join([*room, *(node.module or "").split(".")]).strip("/"), alias.name)
         elif node.module == "jaxtyping":
             # Shapes stay where they are, as the annotations that plain Python has for them.
             outer[name] = f"from typing import Annotated as {name}"
@@ -118,13 +126,16 @@ def _note_import(
             outer[name] = f"from {node.module} import {alias.name}{renamed}"
 
 
-def _defined(node: ast.stmt) -> str | None:
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement defines: one, or those of `A, B = 1, 2`."""
     match node:
         case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-            return name
+            return [name]
         case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-            return name
-    return None
+            return [name]
+        case ast.Assign(targets=[ast.Tuple(elts=parts)]):
+            return [part.id for part in parts if isinstance(part, ast.Name)]
+    return []
 
 
 def _first_line(node: ast.stmt, lines: list[str]) -> int:
@@ -164,10 +175,82 @@ def _definition(
     text = "\n".join(source.text.splitlines()[first:last])
     if entries is not None:
         text = _only_entries(text, entries)
-    text = fold(text, dict(known), omitted_methods=COST_METHODS, absent=absent)
+    read = _read_by_bases(module, text)
+    text = fold(text, dict(known), omitted_methods=COST_METHODS, kept_methods=read, absent=absent)
     tree = ast.parse(text)
     names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
     return Definition(text, names, not isinstance(tree.body[0], ast.ClassDef | ast.FunctionDef))
+
+
+def _distinct(needed: dict[Name, Definition]) -> dict[Name, Definition]:
+    """The definitions, those of a name that another module's has already under a name with their module's."""
+    taken: set[str] = set()
+    renamed: dict[Name, str] = {}
+    for module in _in_import_order(ROOTS[0][0]):
+        for name in _source(module).definitions:
+            if (module, name) in needed:
+                if name in taken:
+                    renamed[module, name] = _with_module(module, name)
+                taken.add(renamed.get((module, name), name))
+    if not renamed:
+        return needed
+    changed = {}
+    for (module, name), definition in needed.items():
+        source = _source(module)
+        here = {
+            n: _resolved(module, n)
+            for n in definition.names | {name}
+            if n in source.inner or n in source.definitions
+        }
+        words = {word: renamed[where] for word, where in here.items() if where in renamed}
+        changed[module, name] = (
+            replace(definition, text=_reworded(definition.text, words)) if words else definition
+        )
+    return changed
+
+
+def _with_module(module: str, name: str) -> str:
+    """`split` of the module key_decay as key_decay_split, `_split`, `SPLIT` and `Split` likewise."""
+    stem = module.rpartition("/")[2]
+    private, plain = "_" * name.startswith("_"), name.lstrip("_")
+    if plain.isupper():
+        return f"{private}{stem.upper()}_{plain}"
+    if plain[0].isupper():
+        return f"{private}{stem.title().replace('_', '')}{plain}"
+    return f"{private}{stem}_{plain}"
+
+
+def _reworded(text: str, words: Mapping[str, str]) -> str:
+    """A definition with other names for what it uses, and for itself."""
+    tree = ast.parse(text)
+    assert not any(isinstance(node, ast.arg) and node.arg in words for node in ast.walk(tree)), words
+    lines = [line.encode() for line in text.splitlines()]
+    found = [
+        (n.lineno, n.col_offset, n.id) for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id in words
+    ]
+    for line, column, name in sorted(found, reverse=True):
+        old = lines[line - 1]
+        lines[line - 1] = old[:column] + words[name].encode() + old[column + len(name) :]
+    text = b"\n".join(lines).decode()
+    for name, other in words.items():
+        text = re.sub(rf"^(class|def) {name}\b", rf"\1 {other}", text, flags=re.MULTILINE)
+    return text
+
+
+def _read_by_bases(module: str, text: str) -> frozenset[str]:
+    """Attributes that the package's base classes of a class read: private methods of these names are used."""
+    source, found = _source(module), set()
+    for node in ast.parse(text).body:
+        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            if isinstance(base, ast.Name) and (base.id in source.inner or base.id in source.definitions):
+                where, name = _resolved(module, base.id)
+                if where == ERRORS:
+                    continue
+                first, last = _source(where).definitions[name]
+                above = "\n".join(_source(where).text.splitlines()[first:last])
+                found |= {part.attr for part in ast.walk(ast.parse(above)) if isinstance(part, ast.Attribute)}
+                found |= _read_by_bases(where, above)
+    return frozenset(found)
 
 
 def _only_entries(text: str, keys: frozenset[str]) -> str:
@@ -215,7 +298,7 @@ def _in_import_order(module: str, seen: set[str] | None = None) -> Iterator[str]
         return
     seen.add(module)
     for needed, _ in _source(module).inner.values():
-        if needed != "errors":
+        if needed != ERRORS:
             yield from _in_import_order(needed, seen)
     yield module
 
@@ -224,6 +307,8 @@ def _section(module: str, needed: dict[Name, Definition]) -> str:
     """A module's part of the file: its introduction as comments, then its definitions in their order."""
     source = _source(module)
     names = [name for name in source.definitions if (module, name) in needed]
+    # Names that one statement defines stand there once.
+    names = list({source.definitions[name]: name for name in names}.values())
     if not names:
         return ""
     title = f"# {module.rpartition('/')[2]} "

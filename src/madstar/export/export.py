@@ -13,6 +13,7 @@ from safetensors.torch import save
 from ..errors import ConfigurationError
 from ..genome import Genome, Sizes, compile_genome
 from ..liv import Backbone, BackboneSpec
+from ..liv.given import LAYERS
 from ..version import __version__
 from .bundle import bundle
 from .figures import read_figures
@@ -41,13 +42,15 @@ def export_model(
     directory is replaced. The directory appears whole or not at all.
 
     Raises GenomeError where the genome cannot be read; ConfigurationError where it is not this
-    backbone's, or where the weights, a figure or the tokenizer are of no use; OutputError where
+    backbone's or has a layer of another package, or where the weights, a figure or the tokenizer are of
+    no use; OutputError where
     the directory cannot be written or holds something else.
     """
     spec = backbone.spec
     read = Genome.parse(genome)
     code = str(read)
     _require_same_layers(read, spec)
+    _require_own_layers(spec)
     layers = describe(read, spec)
     weights, names = _weights(backbone)
     config = {
@@ -82,6 +85,17 @@ def _require_same_layers(genome: Genome, spec: BackboneSpec) -> None:
         raise ConfigurationError(
             f"the genome {genome} does not describe this backbone's layers: give the one it was built from"
         )
+
+
+def _require_own_layers(spec: BackboneSpec) -> None:
+    """Raise ConfigurationError for a layer whose code is another package's."""
+    for layer in spec.layers:
+        name = layer.operator.layer
+        if name and name not in LAYERS:
+            raise ConfigurationError(
+                f"layer {name} is another package's, and an export carries madstar's own code only: "
+                "use the model with that package installed, or search without the layer"
+            )
 
 
 def _weights(backbone: Backbone) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

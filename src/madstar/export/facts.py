@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..liv import STATE_ROLES, BackboneSpec, LayerSpec, OperatorSpec
+from ..liv.given import LAYERS
+from ..liv.layers.linear_attention import LinearAttention
 from .folding import normal
 
 
@@ -35,6 +37,13 @@ def _tests(spec: BackboneSpec) -> Iterable[tuple[str, str, Iterable[bool]]]:
 
     yield "Backbone", "spec.tied", [spec.tied]
     yield "Backbone", "self.head is not None", [not spec.tied]
+    named = [bool(operator.layer) for operator in operators]
+    yield "make_operator", "layer.operator.layer", named
+    yield "Backbone", "isinstance(part, Given)", [False, any(named)]
+    yield "Given", "spec.layer not in LAYERS", [False]
+    yield "make_layer", "spec.layer in LAYERS", [True]
+    for scan in ("scan_key_decay", "scan_head_decay", "gated_delta_rule"):
+        yield scan, "kernels.usable(v)", [False]  # what is exported needs torch alone
     yield "make_operator", "layer.operator.differential", [operator.differential for operator in operators]
     yield "_make_half", "key is not None", [layer.featurizer_pool is not None for layer in layers]
     yield "_make_half", "group.role in layer.shared", [False, any(layer.shared for layer in layers)]
@@ -59,6 +68,9 @@ def _tests(spec: BackboneSpec) -> Iterable[tuple[str, str, Iterable[bool]]]:
 
 
 def _is_linear(operator: OperatorSpec) -> bool:
+    """Whether it writes to a memory that does not fade."""
+    if operator.layer:
+        return LAYERS.get(operator.layer) is LinearAttention
     return operator.token_mixing == "low-rank" and operator.nonlinearity == "none" and not operator.banded
 
 

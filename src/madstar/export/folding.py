@@ -22,19 +22,24 @@ def normal(expression: str) -> str:
 
 
 def fold(
-    text: str, facts: Facts, *, omitted_methods: Collection[str] = (), absent: Collection[str] = ()
+    text: str,
+    facts: Facts,
+    *,
+    omitted_methods: Collection[str] = (),
+    kept_methods: Collection[str] = (),
+    absent: Collection[str] = (),
 ) -> str:
     """The definition without branches that the facts rule out, and without what they leave unused.
 
     `facts`: expressions in the spelling of `normal`. Methods named in `omitted_methods` are left
     out, and so are private methods, assignments of folded attributes and local values that
-    nothing reads any longer. `absent` classes are left out of unions of types.
+    nothing reads any longer, but for `kept_methods`. `absent` classes are left out of unions of types.
     """
     while True:
         tree = ast.parse(text)
         edited = _fold_once(text, tree, facts, absent)
         if edited is None:
-            edited = _omit_once(text, tree, facts, omitted_methods)
+            edited = _omit_once(text, tree, facts, omitted_methods, kept_methods)
         if edited is None:
             return text
         text = edited
@@ -111,7 +116,13 @@ def _fold_if(text: str, block: list[ast.stmt], place: int, node: ast.If, value: 
     return _spliced(lines, begin, end, kept)
 
 
-def _omit_once(text: str, tree: ast.Module, facts: Facts, omitted_methods: Collection[str]) -> str | None:
+def _omit_once(
+    text: str,
+    tree: ast.Module,
+    facts: Facts,
+    omitted_methods: Collection[str],
+    kept_methods: Collection[str],
+) -> str | None:
     read = _read_names(tree, ast.Attribute)
     folded = {fact.split()[0].removeprefix("self.") for fact in facts if fact.startswith("self.")}
     for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -119,7 +130,8 @@ def _omit_once(text: str, tree: ast.Module, facts: Facts, omitted_methods: Colle
             if not isinstance(node, _FUNCTIONS):
                 continue
             private = node.name.startswith("_") and not node.name.endswith("__")
-            if node.name in omitted_methods or (private and node.name not in read):
+            unread = private and node.name not in read and node.name not in kept_methods
+            if node.name in omitted_methods or unread:
                 # The gap before a method goes with it: section comments belong to what follows them.
                 return _spliced(text.splitlines(), _end(owner.body[place - 1]), _end(node), [])
     for function in (node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..genome import Genome, class_name
 from ..liv import BackboneSpec, GroupSpec, LayerSpec, OperatorSpec
+from ..liv.given import fitted
 
 _CHANNELS = {"dense": "", "diagonal": "diagonal", "grouped": "block per head"}
 
@@ -36,6 +37,8 @@ def describe(genome: Genome, spec: BackboneSpec) -> tuple[LayerWords, ...]:
 
 
 def _operator(operator: OperatorSpec, spec: BackboneSpec) -> str:
+    if operator.layer:
+        return _named(operator, spec)
     window = f", window of {spec.window} tokens" if operator.banded else ""
     gate = "" if operator.nonlinearity == "none" else f", {operator.nonlinearity} gate"
     if operator.token_mixing == "low-rank":
@@ -57,6 +60,12 @@ def _operator(operator: OperatorSpec, spec: BackboneSpec) -> str:
         inner = spec.width * operator.group("value").expansion
         words = f"gated memoryless unit, inner width {inner}{gate}"
     return f"difference of two: {words}" if operator.differential else words
+
+
+def _named(operator: OperatorSpec, spec: BackboneSpec) -> str:
+    settings = fitted(operator.layer, dict(operator.settings), spec.width)
+    words = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return f"{operator.layer} ({words})" if words else operator.layer
 
 
 def _group(group: GroupSpec) -> str:

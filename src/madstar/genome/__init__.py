@@ -1,6 +1,6 @@
 """Genomes: architectures as numbers on three levels, their table of genes, repair and variation."""
 
-from .classes import OPERATORS, class_name, class_number
+from .classes import CLASSES, OPERATORS, class_name, class_number, class_numbers, named_layer
 from .compile import architecture_hash, compile_genome
 from .genes import GENES, LEVELS, Gene
 from .genome import FeatureGenes, Genome, LIVGenes, OperatorGenes
@@ -12,6 +12,7 @@ from .space import SearchSpace
 from .variation import Offspring, vary
 
 __all__ = [
+    "CLASSES",
     "GENES",
     "LEVELS",
     "OPERATORS",
@@ -27,7 +28,9 @@ __all__ = [
     "baselines",
     "class_name",
     "class_number",
+    "class_numbers",
     "compile_genome",
+    "named_layer",
     "repair",
     "sample",
     "vary",

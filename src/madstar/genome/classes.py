@@ -57,7 +57,10 @@ OPERATORS: dict[int, OperatorGenes] = {
 
 
 def named_layer(name: str) -> OperatorGenes:
-    """The operator that is the layer of that name. Raises GenomeError for an unknown one, offering the nearest."""
+    """The operator that is the layer of that name.
+
+    Raises GenomeError for an unknown one, offering the nearest.
+    """
     # What other packages offer is looked for only where the name is not ours: that takes a while.
     if name not in CATALOGUE and name not in (known := layer_names()):
         raise GenomeError(
@@ -93,7 +96,7 @@ def class_number(operator: OperatorGenes) -> int | None:
 
 
 def class_numbers(words: str) -> tuple[int, ...]:
-    """The classes of a list such as "1,9,mamba,22", each once, in that order.
+    """The classes of a list such as "1,9,mamba,22", in that order.
 
     Raises GenomeError for a name that has no number, offering the nearest.
     """
@@ -103,11 +106,11 @@ def class_numbers(words: str) -> tuple[int, ...]:
         number = int(word) if word.isascii() and word.isdigit() and len(word) <= 6 else numbers.get(word)
         if number is None:
             raise GenomeError(
-                f"there is no class '{_shown(word)}'{_nearest(word, numbers)}: write numbers or names with "
-                "commas, such as 1,9,mamba; madstar genes lists them"
+                f"there is no class '{_shown(word)}'{_nearest(word, numbers)}: write numbers with commas, "
+                "or names, such as 1,9,mamba; madstar genes lists them"
             )
         found.append(number)
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def names() -> dict[int, str]:

@@ -70,6 +70,9 @@ def _owner(index: int, liv: LIVGenes, owners: dict[int, int]) -> int | None:
 
 
 def _operator(operator: OperatorGenes) -> OperatorSpec:
+    if operator.layer:
+        settings = LayerChoice.of(operator.layer).settings
+        return OperatorSpec("given", False, "none", "diagonal", (), layer=operator.layer, settings=settings)
     return OperatorSpec(
         token_mixing=TOKEN_MIXING[operator.token_mixing],
         banded=operator.sparsity == 2,
@@ -88,6 +91,4 @@ def _operator(operator: OperatorGenes) -> OperatorSpec:
             for role, genes in zip(operator.roles, operator.features, strict=True)
         ),
         differential=operator.differential,
-        layer=operator.layer,
-        settings=LayerChoice.of(operator.layer).settings if operator.layer else (),
     )

@@ -84,9 +84,9 @@ GIVEN_LAYERS: dict[int, tuple[str, int]] = {
 }
 GIVEN_MEANINGS = {number: CATALOGUE[name].summary for number, (name, _) in GIVEN_LAYERS.items()}
 
-# Token mixing of a layer by name: what it does inside, no gene says.
+# Token mixing of a layer by name: what it does inside, no gene says, and no digit asks for it.
 GIVEN = 5
-TOKEN_MIXING = {1: "diagonal", 2: "low-rank", 3: "toeplitz", 4: "semi-separable", GIVEN: "given"}
+TOKEN_MIXING = {1: "diagonal", 2: "low-rank", 3: "toeplitz", 4: "semi-separable"}
 SPARSITY = {1: "none", 2: "banded"}
 NONLINEARITY = {1: "none", 2: "softmax", 3: "relu", 4: "swish"}
 CHANNEL_MIXING = {1: "diagonal", 2: "dense", 3: "grouped"}

@@ -6,6 +6,7 @@ are equal when they say the same, wherever they come from. `text.py` writes them
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ SHARED_ROLES: dict[int, dict[int, tuple[str, ...]]] = {
     4: {1: (), 2: ("b", "a", "v"), 3: ("b", "a"), 4: ("v",)},
     GIVEN: {1: ()},
 }
+LAYER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class OperatorGenes:
 
     `differential` operators are the difference of two such operators. With token mixing 5 the operator is
     the layer known by the name `layer`: it has no feature groups, all its other genes are 1, and it
-    shares nothing. Raises GenomeError where only one of the two says so.
+    shares nothing. Raises GenomeError where only one of the two says so, or for a name with other characters
+    than letters, digits, dots, hyphens and underscores.
     """
 
     features: tuple[FeatureGenes, ...]
@@ -68,6 +71,11 @@ class OperatorGenes:
             raise GenomeError(
                 f"token mixing {self.token_mixing} with layer '{self.layer}': "
                 f"a layer by name has token mixing {GIVEN}, and only that has one"
+            )
+        if self.layer and LAYER_NAME.fullmatch(self.layer) is None:
+            raise GenomeError(
+                f"layer {self.layer!r} cannot be written in a genome: give it a name of letters, digits, "
+                "dots, hyphens and underscores"
             )
 
     @property

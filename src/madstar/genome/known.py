@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import ConfigurationError
-from .classes import OPERATORS
+from .classes import CLASSES, OPERATORS
 from .genome import Genome, LIVGenes
 from .space import SearchSpace
 
@@ -48,7 +48,7 @@ def motifs_of(space: SearchSpace) -> tuple[tuple[str, Genome], ...]:
 
     Raises ConfigurationError where there is none.
     """
-    allowed = {OPERATORS[number] for number in space.classes}
+    allowed = {CLASSES[number] for number in space.classes}
     found = tuple(
         (name, genome)
         for name, genome in known_motifs(space.max_depth).items()

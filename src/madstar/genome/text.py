@@ -15,14 +15,13 @@ from dataclasses import astuple
 from ..errors import GenomeError
 from .classes import CLASSES, FEATURIZERS, class_number, featurizer_number, named_layer
 from .genes import BACKBONE, FEATURIZER, OPERATOR, Gene, genes
-from .genome import ROLES, FeatureGenes, Genome, LIVGenes, OperatorGenes
+from .genome import LAYER_NAME, ROLES, FeatureGenes, Genome, LIVGenes, OperatorGenes
 from .validity import require_compatible
 
 # Far beyond the table, so that stored strings keep their meaning when the table grows.
 FIRST_OWN_CLASS, FIRST_OWN_FEATURIZER = 101, 101
 _MAX_DIGITS, _MAX_SHOWN = 6, 60
 NAMED = "@"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def write(genome: Genome) -> str:
@@ -74,8 +73,8 @@ def parse(text: str) -> Genome:
     """
     if (file := re.search(rf"={NAMED}(\S*[:\\]\S*|[^/]*/\S*\.py\S*)", text)) is not None:
         raise GenomeError(
-            f"{_shown(NAMED + file[1])} names a file or a module, which a genome does not: register the layer as an "
-            "entry point of the group madstar.layers, and write that name"
+            f"{_shown(NAMED + file[1])} names a file or a module, which a genome does not: register the "
+            "layer as an entry point of the group madstar.layers, and write that name"
         )
     backbone, *definitions = text.strip().split("/")
     if not backbone:
@@ -160,10 +159,10 @@ def _parse_operator(
 
 
 def _parse_named(name: str, what: str) -> OperatorGenes:
-    if _NAME.fullmatch(name) is None:
+    if LAYER_NAME.fullmatch(name) is None:
         raise GenomeError(
-            f"{what} is {_shown(NAMED + name)}: write the name of a layer after the {NAMED}, of letters, digits, "
-            "dots, hyphens and underscores"
+            f"{what} is {_shown(NAMED + name)}: write the name of a layer after the {NAMED}, of letters, "
+            "digits, dots, hyphens and underscores"
         )
     return named_layer(name)
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..liv import Backbone, BackboneSpec
 from ..liv.differential import Differential
 from ..liv.featurizer import Decay
+from ..liv.given import Given
 from ..liv.kernel import ImplicitKernel
 from ..liv.spec import OperatorSpec
 from .objective import MEASURED, Measurement, Objective, Subject
@@ -62,7 +63,8 @@ def synflow(subject: Subject, seed: int = 0) -> Measurement:
     - non-linearities are left out of gates and features; attention's softmax becomes the mean of
       relu(q k), for over equal tokens softmax has no gradient; differential operators are added;
     - long kernels enter by their absolute values; decays, the kernels' small networks and rotary
-      turns stay as they are, so that a few paths have other signs.
+      turns stay as they are, so that a few paths have other signs;
+    - a layer by name keeps its non-linearities, and all weights but those of its linear maps.
 
     Computed in float64; each layer's growth is taken out and added in the logarithm.
     """
@@ -122,6 +124,10 @@ def _take_absolutes(backbone: Backbone) -> None:
     """Absolute weights and kernels, and sums for differences, in place."""
     signed = {id(p) for module in backbone.modules() if isinstance(module, Decay | ImplicitKernel)
               for p in module.parameters()}  # fmt: skip
+    for module in backbone.modules():
+        if isinstance(module, Given):
+            maps = {id(part.weight) for part in module.modules() if isinstance(part, nn.Linear)}
+            signed |= {id(p) for p in module.parameters()} - maps
     with torch.no_grad():
         for parameter in backbone.parameters():
             if id(parameter) not in signed:

@@ -22,7 +22,7 @@ from .strips import strip
 
 FALSE_DISCOVERY = 0.05
 _SHOWN, _BARS = 20, 14
-_ORDER = ("attention", "recurrence", "convolution", "memoryless")
+_ORDER = ("attention", "recurrence", "convolution", "memoryless", "layer by name")
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,8 @@ def _short(name: str, most: int = 44) -> str:
 
 def _class_order(token: str) -> tuple[int, bool, str]:
     mixing = mixing_of(token)
-    return _ORDER.index(mixing.split()[-1]), token.startswith("Diff"), token
+    kind = mixing if mixing in _ORDER else mixing.split()[-1]
+    return _ORDER.index(kind), token.startswith("Diff"), token
 
 
 def _environment() -> Any:

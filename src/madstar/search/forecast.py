@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..genome import Genome
+from ..genome.classes import kin
 from .noise import Noise
 from .ranking import Costs
 
@@ -34,8 +35,11 @@ class Forecast:
 
 
 def traits(genome: Genome) -> tuple[float, ...]:
-    """Shares of layers that are attention, recurrence, convolution, and differential."""
-    kinds = [liv.operator.token_mixing for liv in genome.livs]
+    """Shares of layers that are attention, recurrence, convolution, and differential.
+
+    A layer by name counts as what is nearest to it.
+    """
+    kinds = [kin(liv.operator) for liv in genome.livs]
     shares = [kinds.count(kind) / len(kinds) for kind in (2, 4, 3)]
     return (*shares, sum(liv.operator.differential for liv in genome.livs) / len(kinds))
 

@@ -23,7 +23,7 @@ from ..errors import (
     ObjectiveError,
     OutputError,
 )
-from ..genome import OPERATORS, Genome, LIVGenes, sample
+from ..genome import CLASSES, Genome, LIVGenes, sample
 from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
@@ -188,7 +188,7 @@ def check_feasible(settings: SearchSettings) -> None:
         f"{name} ran from {min(v[name] for v in sampled):,.6g} to {max(v[name] for v in sampled):,.6g}"
         for name in sampled[0]
     )
-    stacks = {n: Genome((LIVGenes(OPERATORS[n]),) * space.min_depth) for n in space.classes}
+    stacks = {n: Genome((LIVGenes(CLASSES[n]),) * space.min_depth) for n in space.classes}
     alone = ",".join(str(number) for number, genome in stacks.items() if kept(figures(genome)))
     advice = f"search the classes that keep them alone (classes {alone})" if alone else "relax them"
     raise ObjectiveError(

@@ -3,7 +3,8 @@
 These are the kinds in which STAR describes what emerged (arXiv 2411.17800, section 5: gated short
 convolutions, differential ones in pairs tied by featurizer sharing, early Toeplitz LIVs that share
 features with later ones). Layers are named on two alphabets: by "class" ("DiffGConv-1", own operators
-by kind with a star) and by "mixing" ("differential convolution").
+by kind with a star) and by "mixing" ("differential convolution"). A layer by name is its own class, and of
+the mixing nearest to it: "mamba" is a "recurrence".
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..genome import Genome, OperatorGenes, Sizes, class_name, compile_genome
+from ..genome.classes import kin
+from ..genome.genes import GIVEN_LAYERS
 
 RUN, WEIGHTS, FEATURES, PLACE, COUNT = "run", "weights", "features", "place", "count"
 CLASS, MIXING, ANY = "class", "mixing", ""
 LONGEST_RUN = 4
 MIXINGS = {1: "memoryless", 2: "attention", 3: "convolution", 4: "recurrence"}
 DIFFERENTIAL = "differential"
+# A layer by name that has no number: nothing is known of how it mixes.
+NAMED = "layer by name"
+_KIN = {name: MIXINGS[mixing] for name, mixing in GIVEN_LAYERS.values()}
 FIRST, LAST, EARLY, LATE = "first layer", "last layer", "first third", "last third"
 ADJACENT, DISTANT = "adjacent", "distant"
 EXACTLY, AT_LEAST, AT_MOST = "exactly", "at least", "at most"
@@ -76,15 +82,22 @@ def class_token(operator: OperatorGenes) -> str:
 @lru_cache(maxsize=4096)
 def mixing_token(operator: OperatorGenes) -> str:
     """The kind of an operator's token mixing, and whether it is a difference."""
-    kind = MIXINGS[operator.token_mixing]
+    kind = _kind(operator)
     return f"{DIFFERENTIAL} {kind}" if operator.differential else kind
+
+
+def _kind(operator: OperatorGenes) -> str:
+    mixing = kin(operator)
+    return NAMED if mixing is None else MIXINGS[mixing]
 
 
 def mixing_of(token: str) -> str:
     """The mixing token of a class token: "DiffGConv-1" is a "differential convolution"."""
+    if token in _KIN:
+        return _KIN[token]
     kinds = {"SA": "attention", "Rec": "recurrence", "GConv": "convolution", "GMemless": "memoryless"}
     plain = token.removeprefix("Diff")
-    kind = next(word for start, word in kinds.items() if plain.startswith(start))
+    kind = next((word for start, word in kinds.items() if plain.startswith(start)), NAMED)
     return kind if plain == token else f"{DIFFERENTIAL} {kind}"
 
 
@@ -138,7 +151,7 @@ def _places(alphabet: str, tokens: tuple[str, ...]) -> Iterator[Pattern]:
 
 def _counts(genome: Genome) -> Iterator[Pattern]:
     """How many layers there are of each mixing, whether or not they are differences."""
-    held = Counter(MIXINGS[liv.operator.token_mixing] for liv in genome.livs)
+    held = Counter(_kind(liv.operator) for liv in genome.livs)
     held[DIFFERENTIAL] = sum(liv.operator.differential for liv in genome.livs)
     for token in (*MIXINGS.values(), DIFFERENTIAL):
         for bound, numbers in _COUNTS.items():

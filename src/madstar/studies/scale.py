@@ -29,7 +29,7 @@ import psutil
 from ..archive import Archive, CandidateRow, RunRow
 from ..archive.lock import RunLock
 from ..errors import ArchiveError, ConfigurationError, DataError, GenomeError, MadstarError
-from ..genome import OPERATORS, Genome, Sizes, baselines, compile_genome
+from ..genome import CLASSES, Genome, Sizes, baselines, compile_genome
 from ..genome.scaling import STACK, deepen, widen
 from ..genome.validity import operator_problems
 from ..objectives import STATIC, Objective, Subject, find_objective
@@ -186,7 +186,7 @@ def _settings(
     """The run's settings at the larger size."""
     depths = [genome.depth for genome in genomes]
     # Nothing is proposed in a scaled run, but its settings must describe a possible space.
-    possible = [n for n in own.classes if not any(operator_problems(0, OPERATORS[n], sizes))]
+    possible = [n for n in own.classes if not any(operator_problems(0, CLASSES[n], sizes))]
     training = {**own.training.model_dump(), "learning_rate": rate}
     wider, deeper = sizes.width / own.width, max(depths) / own.max_depth
     return make_settings(

@@ -2,18 +2,23 @@
 
 Counts of classes, kinds and sharing; which token mixing stands first, second, last and in each third
 of the depth; which follows which. The length does not depend on the genome's depth.
+
+A layer by name counts as one of another class, and among token mixings as the one nearest to it. Where a
+space offers such layers, counts of each come after all else, so that the columns of others stay the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
 from ...genome import OPERATORS, Genome, OperatorGenes, class_number
-from ...genome.genes import CLASS_NAMES, TOKEN_MIXING
+from ...genome.classes import kin
+from ...genome.genes import CLASS_NAMES, GIVEN_LAYERS, TOKEN_MIXING
 
 _MIXINGS = tuple(TOKEN_MIXING)
 _CLASSES = tuple(OPERATORS)
@@ -38,13 +43,24 @@ FEATURES: tuple[str, ...] = (
 CHANGING: tuple[int, ...] = tuple(range(len(FEATURES) - len(_MIXINGS), len(FEATURES)))
 
 
-def features(genome: Genome) -> Float[np.ndarray, " features"]:
-    """The facts that FEATURES names, in that order."""
+def offered_features(classes: Sequence[int]) -> tuple[str, ...]:
+    """The names of the columns after FEATURES in a space of those classes."""
+    return tuple(f"layers of {GIVEN_LAYERS[number][0]}" for number in _offered(classes))
+
+
+def features(genome: Genome, classes: Sequence[int] = ()) -> Float[np.ndarray, " features"]:
+    """The facts that FEATURES names, in that order, then those of `offered_features(classes)`.
+
+    `classes` are a space's; without layers by name among them there are no more columns than FEATURES.
+    """
     facts = [_facts(liv.operator) for liv in genome.livs]
     depth = len(facts)
-    classes = np.bincount([column for column, *_ in facts], minlength=len(_CLASSES) + 1)
+    numbers = [class_number(liv.operator) for liv in genome.livs]
+    counts = np.bincount([column for column, *_ in facts], minlength=len(_CLASSES) + 1)
     mixing = np.zeros((depth, len(_MIXINGS)))
-    mixing[range(depth), [place for _, place, _ in facts]] = 1.0
+    for layer, (_, place, _) in enumerate(facts):
+        if place is not None:
+            mixing[layer, place] = 1.0
     kinds = np.array([kinds for *_, kinds in facts], dtype=float)
     places = np.stack([mixing[0], mixing[1] if depth > 1 else np.zeros(len(_MIXINGS)), mixing[-1]])
     thirds = np.zeros((3, len(_MIXINGS) + 1))
@@ -56,7 +72,7 @@ def features(genome: Genome) -> Float[np.ndarray, " features"]:
     return np.concatenate(
         [
             [depth],
-            classes,
+            counts,
             kinds.sum(axis=0),
             _sharing(genome),
             places.ravel(),
@@ -64,14 +80,20 @@ def features(genome: Genome) -> Float[np.ndarray, " features"]:
             thirds[:, -1],
             pairs.ravel(),
             mixing.sum(axis=0),
+            [numbers.count(number) for number in _offered(classes)],
         ]
     )
 
 
+def _offered(classes: Sequence[int]) -> list[int]:
+    return sorted(set(classes) & set(GIVEN_LAYERS))
+
+
 @lru_cache(maxsize=4096)
-def _facts(operator: OperatorGenes) -> tuple[int, int, tuple[bool, ...]]:
+def _facts(operator: OperatorGenes) -> tuple[int, int | None, tuple[bool, ...]]:
     """Its column among the classes, its token mixing's place among the mixings, its kinds."""
     number = class_number(operator)
+    mixing = kin(operator)
     attention = operator.token_mixing == 2
     kinds = (
         operator.differential,
@@ -80,8 +102,8 @@ def _facts(operator: OperatorGenes) -> tuple[int, int, tuple[bool, ...]]:
         attention and operator.nonlinearity != 2,
         attention and any(genes.repeat > 1 for genes in operator.features),
     )
-    column = len(_CLASSES) if number is None else _CLASSES.index(number)
-    return column, _MIXINGS.index(operator.token_mixing), kinds
+    column = _CLASSES.index(number) if number in OPERATORS else len(_CLASSES)
+    return column, None if mixing is None else _MIXINGS.index(mixing), kinds
 
 
 def _sharing(genome: Genome) -> tuple[int, int, int]:

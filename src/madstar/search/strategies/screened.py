@@ -163,7 +163,7 @@ class ScreenedSearch:
         for genome in genomes:
             vector = self._features.get(genome)
             if vector is None:
-                vector = features(genome)
+                vector = features(genome, self.space.classes)
                 if self._seen.holds(genome):
                     self._features[genome] = vector
             vectors.append(vector)
