@@ -27,8 +27,8 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="quality, parameters, cache@N, flops, prefill@N, decode@N, memory@N, file.py:function. "
-            "Repeat for more."
+            help="quality, parameters, cache@N, flops, prefill@N, decode@N, memory@N, mad@STEPS, "
+            "file.py:function. Repeat for more."
         ),
     ] = None,
     constraint: Annotated[
