@@ -10,7 +10,8 @@ import sys
 
 NAMES = (
     *("operators", "initialisation", "default_run", "table", "screens", "promotion", "transfer", "survival"),
-    "strategies pretend",
+    *("strategies pretend", "generation", "quick_protocol", "racing"),
+    *("proxy mad --budget quick", "proxy mad --budget standard", "proxy text", "proxy analyse"),
 )
 
 if __name__ == "__main__":

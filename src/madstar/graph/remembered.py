@@ -1,0 +1,94 @@
+# ruff: noqa: E501
+"""Shapes of ATen operations on the meta device, computed once: layers repeat, and torch computes them in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_META = torch.device("meta")
+_PLAIN = (Tensor, torch.nn.Parameter)
+_Form = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
+
+
+class Remembered:
+    """Runs operations; those that only make new tensors, once for each combination of forms and other arguments."""
+
+    def __init__(self) -> None:
+        self._forms: dict[Any, list[_Form] | _Form | None] = {}
+
+    def run(self, overload: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """What the operation gives. Only for operations whose schema says that nothing is aliased or written."""
+        key = _key((overload, args, kwargs) if kwargs else (overload, args))
+        if key is None:
+            return overload(*args, **kwargs)
+        try:
+            form = self._forms[key]
+        except KeyError:
+            result = _run(overload, args, kwargs)
+            self._forms[key] = _forms(result)
+            return result
+        if form is None:
+            return overload(*args, **kwargs)
+        if isinstance(form, list):
+            made = [
+                torch.empty_strided(size, stride, dtype=dtype, device=_META) for size, stride, dtype in form
+            ]
+            return tuple(made)
+        return torch.empty_strided(form[0], form[1], dtype=form[2], device=_META)
+
+
+def _run(overload: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    if overload is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float32:
+        # The kernel takes it, the shape function of the meta device wants bfloat16.
+        half = [
+            part.bfloat16() if isinstance(part, Tensor) and part.is_floating_point() else part
+            for part in args
+        ]
+        return overload(*half, **kwargs).float()
+    return overload(*args, **kwargs)
+
+
+def _forms(result: Any) -> list[_Form] | _Form | None:
+    if type(result) is Tensor:
+        return (tuple(result.shape), result.stride(), result.dtype) if _simple(result) else None
+    if type(result) is tuple and result and all(type(part) is Tensor and _simple(part) for part in result):
+        return [(tuple(part.shape), part.stride(), part.dtype) for part in result]
+    return None
+
+
+def _simple(tensor: Tensor) -> bool:
+    return tensor.device == _META and tensor.layout is torch.strided and tensor.storage_offset() == 0
+
+
+def _key(given: Any) -> Any:
+    """A hashable picture of arguments; None where a tensor is not on the meta device, or something has no hash."""
+    kind = type(given)
+    if kind in _PLAIN:
+        if given.device != _META or given.layout is not torch.strided:
+            return None
+        return (given.shape, given.stride(), given.dtype, given.is_conj())
+    if kind is tuple or kind is list:
+        parts: list[Any] = []
+        for part in given:
+            if part is None:
+                parts.append(None)
+                continue
+            key = _key(part)
+            if key is None:
+                return None
+            parts.append(key)
+        return tuple(parts)
+    if kind is dict:
+        return _key(tuple(given.items()))
+    if kind in (bool, int, float, str):
+        # 1, 1.0 and True are equal to Python and not to torch.
+        return (kind, given)
+    if isinstance(
+        given, (torch._ops.OpOverload, torch.dtype, torch.device, torch.layout, torch.memory_format)
+    ):
+        return given
+    return None

@@ -1,0 +1,120 @@
+"""What input builders may know of a model: its forward's arguments, its configuration searched by name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Inputs = dict[str, Any]
+
+_PLACES = {
+    "vision": r"vision|visual|image|vit|backbone|perception",
+    "audio": r"audio|speech|acoustic|sound|encoder_config",
+    "text": r"text|llm|language|decoder",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A model as its input builders see it.
+
+    `arguments` are the names that forward takes, in order, with whether each must be given.
+    """
+
+    module: nn.Module
+    config: Any
+    arguments: dict[str, bool]
+    main: str
+    dtype: torch.dtype = torch.float32
+    parts: tuple[tuple[str, Any], ...] = field(default=())
+
+    @classmethod
+    def of(cls, module: nn.Module, config: Any) -> Facts:
+        """Read a module's forward and configuration."""
+        arguments = {
+            name: parameter.default is parameter.empty
+            for name, parameter in inspect.signature(module.forward).parameters.items()
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        }
+        main = getattr(module, "main_input_name", "input_ids")
+        main = main if isinstance(main, str) and main in arguments else next(iter(arguments), "")
+        floats = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
+        return cls(module, config, arguments, main, next(floats, torch.float32), tuple(_parts(config)))
+
+    def takes(self, *names: str) -> bool:
+        """Whether forward takes all of these."""
+        return all(name in self.arguments for name in names)
+
+    def find(self, *names: str, place: str = "", default: Any = None) -> Any:
+        """Return the first setting of these names that is not None: in the parts of a place, then anywhere.
+
+        Args:
+            names: Settings, the preferred first.
+            place: "vision", "audio" or "text": nested configurations that are looked at first.
+            default: What to return if there is none.
+        """
+        order = list(self.parts)
+        if place:
+            pattern = re.compile(_PLACES[place])
+            order.sort(key=lambda part: 0 if pattern.search(part[0]) else 1)
+        for name in names:
+            for _, part in order:
+                value = getattr(part, name, None)
+                if value is not None and not callable(value):
+                    return value
+        return default
+
+    def number(self, *names: str, place: str = "", default: int = 0) -> int:
+        """Like `find`, for an integer; of a pair or list its first, of a mapping its height."""
+        value = self.find(*names, place=place, default=default)
+        while isinstance(value, list | tuple | dict):
+            if not value:
+                return default
+            value = value.get("height", next(iter(value.values()))) if isinstance(value, dict) else value[0]
+        return int(value) if isinstance(value, int | float) else default
+
+    def pair(self, *names: str, place: str = "", default: int = 0) -> tuple[int, int]:
+        """Like `find`, for height and width; one number stands for both."""
+        value = self.find(*names, place=place, default=default)
+        if isinstance(value, dict):
+            value = (value.get("height", default), value.get("width", value.get("height", default)))
+        if isinstance(value, list | tuple):
+            whole = [int(n) for n in value if isinstance(n, int)]
+            if len(whole) >= 2:
+                return whole[-2], whole[-1]
+            return (whole[0], whole[0]) if whole else (default, default)
+        return (int(value), int(value)) if isinstance(value, int | float) else (default, default)
+
+    def floats(self, *shape: int) -> Tensor:
+        """A tensor without values, of the model's own dtype."""
+        return torch.empty(shape, dtype=self.dtype, device="meta")
+
+
+def _parts(config: Any) -> Iterator[tuple[str, Any]]:
+    """Give a configuration and those within it, with their paths."""
+    waiting, seen = [("", config)], set()
+    while waiting:
+        path, current = waiting.pop(0)
+        if id(current) in seen or not hasattr(current, "__dict__"):
+            continue
+        seen.add(id(current))
+        yield path, current
+        for name, value in vars(current).items():
+            if hasattr(value, "to_dict") and hasattr(value, "model_type"):
+                waiting.append((f"{path}.{name}".strip("."), value))
+
+
+def whole(*shape: int, value: int = 1) -> Tensor:
+    """A tensor of integers with values, for what control flow looks at: masks, counts, positions."""
+    return torch.full(shape, value, dtype=torch.long)
+
+
+def grid(rows: list[list[int]]) -> Tensor:
+    """A small tensor of integers from its values."""
+    return torch.tensor(rows, dtype=torch.long)

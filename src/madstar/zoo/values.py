@@ -1,0 +1,358 @@
+"""Runs a model without weights and yet with values: small integers keep theirs beside the meta tensors.
+
+Token ids, masks, grids and positions decide what a model computes, so that on the meta device, where nothing
+has a value, forward would ask for what is not there. `KnownValues` keeps for every small tensor that follows
+from inputs and constants alone a twin on the CPU and computes both. Questions about such tensors
+(`.tolist()`, `.item()`, boolean masks) have true answers. Questions about anything that depends on weights
+are answered by a guess, which is noted.
+
+It is a dispatch mode and may stand below a tracer: entered before it, it sees each operation after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+LARGEST = 4_000_000
+"""Elements of the largest tensors whose values are kept."""
+MOST_OPERATIONS = 80_000
+"""A model that takes more operations than this is stopped: a loop over something guessed."""
+
+_MADE_OF_NOTHING = frozenset(
+    (
+        "arange",
+        "zeros",
+        "ones",
+        "full",
+        "empty",
+        "scalar_tensor",
+        "linspace",
+        "eye",
+        "tril_indices",
+        "triu_indices",
+    )
+)
+_VALUE = "_madstar_value"
+_READERS = ("tolist", "numpy", "__array__")
+
+
+class KnownValues(TorchDispatchMode):
+    """Computes what can be known, guesses what cannot, and counts the parameters that are used.
+
+    Args:
+        module: The model on the meta device that will run.
+
+    Attributes:
+        touched: Names of the parameters that an operation has taken.
+        guesses: (operation, what was taken) for each answer that is not known to be true.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._names = {id(parameter): name for name, parameter in module.named_parameters()}
+        self.total = len(self._names)
+        self.touched: set[str] = set()
+        self.guesses: list[tuple[str, str]] = []
+        self.operations = 0
+        self._values: dict[int, Tensor] = {}
+        self._kept: list[Tensor] = []  # an id must not be given to another tensor
+        self._functions = _Readers(self)
+        for name, buffer in module.named_buffers():
+            value = getattr(buffer, _VALUE, None)
+            if value is not None and value.shape == buffer.shape:
+                self._keep(buffer, value.to(buffer.dtype))
+            else:
+                self._know_buffer(name, buffer)
+
+    def _know_buffer(self, name: str, buffer: Tensor) -> None:
+        """Positions and token types are made in the constructor, where nothing has a value."""
+        if buffer.dtype == torch.int64 and buffer.dim() == 2 and buffer.device.type == "meta":
+            if "position_ids" in name:
+                self._keep(buffer, torch.arange(buffer.shape[1]).expand(buffer.shape).clone())
+            elif "token_type_ids" in name:
+                self._keep(buffer, torch.zeros(buffer.shape, dtype=torch.int64))
+
+    def __enter__(self) -> KnownValues:
+        self._functions.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._functions.__exit__(*error)
+
+    def known(self, inputs: Any) -> Any:
+        """Return inputs whose tensors on the CPU are meta tensors of known value."""
+        return tree_map(self._hidden, inputs)
+
+    def _hidden(self, given: Any) -> Any:
+        if not isinstance(given, Tensor) or given.device.type == "meta":
+            return given
+        with torch.utils._python_dispatch._disable_current_modes():
+            return self._keep(_like(given), given.clone())
+
+    def _keep(self, tensor: Tensor, value: Tensor) -> Tensor:
+        self._values[id(tensor)] = value
+        self._kept.append(tensor)
+        return tensor
+
+    def value(self, tensor: Tensor) -> Tensor | None:
+        """Return a tensor's value on the CPU, None if it is not known."""
+        return self._values.get(id(tensor)) if tensor.device.type == "meta" else tensor
+
+    def guess(self, operation: str, taken: Any) -> None:
+        """Note that an answer was not known to be true."""
+        self.guesses.append((operation, str(taken)))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        self.operations += 1
+        if self.operations > MOST_OPERATIONS:
+            raise RuntimeError(f"more than {MOST_OPERATIONS} operations")
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        for tensor in given:
+            name = self._names.get(id(tensor))
+            if name is not None:
+                self.touched.add(name)
+        base = func._schema.name.partition("::")[2]
+        result = self._computed(func, base, args, kwargs, given)
+        if result is not NotImplemented:
+            return result
+        if any(tensor.device.type == "meta" for tensor in given):
+            answer = _GUESSES.get(base)
+            result = answer(self, args, kwargs) if answer is not None else NotImplemented
+            if result is not NotImplemented:
+                return result
+            args, kwargs = self._moved(func, args, kwargs)
+        result = func(*args, **kwargs)
+        self._kept += [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        return result
+
+    def _computed(self, func: Any, base: str, args: Any, kwargs: dict[str, Any], given: list[Tensor]) -> Any:
+        """Compute on the CPU if all that goes in is known and small; NotImplemented otherwise."""
+        values = [self.value(tensor) for tensor in given]
+        if (
+            any(value is None for value in values)
+            or sum(v.numel() for v in values if v is not None) > LARGEST
+        ):
+            return NotImplemented
+        if not given and (base not in _MADE_OF_NOTHING or _size(args) > LARGEST):
+            return NotImplemented
+        twins = {id(tensor): value for tensor, value in zip(given, values, strict=True)}
+
+        def on_cpu(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor):
+                return twins[id(leaf)]
+            return torch.device("cpu") if isinstance(leaf, torch.device) else leaf
+
+        target = kwargs.get("device")
+        hidden = any(tensor.device.type == "meta" for tensor in given)
+        hidden = torch.device(target).type == "meta" if target is not None else hidden
+        try:
+            made = func(*tree_map(on_cpu, args), **tree_map(on_cpu, kwargs))
+        except Exception:
+            if hidden:
+                return NotImplemented  # no kernel for this on the CPU; shapes are still to be had
+            raise
+        originals = {id(value): tensor for tensor, value in zip(given, values, strict=True)}
+
+        def back(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            if id(leaf) in originals:
+                return originals[id(leaf)]  # written in place
+            return self._keep(_like(leaf), leaf) if hidden else leaf
+
+        return tree_map(back, made)
+
+    def _moved(self, func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Bring all tensors of an operation to the meta device; what it writes into is known no more."""
+        for argument, told in zip(args, func._schema.arguments, strict=False):
+            if isinstance(argument, Tensor) and told.alias_info is not None and told.alias_info.is_write:
+                self._values.pop(id(argument), None)
+
+        def move(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor) and leaf.device.type == "cpu":
+                return leaf.to("meta")
+            return torch.device("meta") if isinstance(leaf, torch.device) else leaf
+
+        if func._schema.name == "aten::copy_":
+            return args, kwargs
+        moved: tuple[Any, dict[str, Any]] = tree_map(move, (args, kwargs))
+        return moved
+
+
+class _Readers(TorchFunctionMode):
+    """Answers `.tolist()` and `.numpy()`, which are no operations."""
+
+    def __init__(self, known: KnownValues) -> None:
+        super().__init__()
+        self._known = known
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if func is torch.tensor and _device(kwargs) == "meta":
+            value = torch.tensor(*args, **{**(kwargs or {}), "device": "cpu"})
+            return self._known.known(value)
+        if name in _READERS and isinstance(args[0], Tensor) and args[0].device.type == "meta":
+            value = self._known.value(args[0])
+            if value is None:
+                self._known.guess(name, "ones")
+                value = torch.ones(args[0].shape, dtype=args[0].dtype)
+            with torch.utils._python_dispatch._disable_current_modes():
+                return value.tolist() if name == "tolist" else value.numpy()
+        return func(*args, **(kwargs or {}))
+
+
+class Constants(TorchFunctionMode):
+    """While a model is built on the meta device, keeps the values of what `torch.tensor` makes.
+
+    Strides, paddings and tables of codes are buffers in some models and decide the control flow. A kept
+    value hangs on its tensor, where `KnownValues` finds it.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.tensor and _device(kwargs) == "meta":
+            with contextlib.suppress(Exception):
+                setattr(made, _VALUE, torch.tensor(*args, **{**(kwargs or {}), "device": "cpu"}))
+        elif isinstance(made, Tensor) and any(
+            hasattr(arg, _VALUE) for arg in args if isinstance(arg, Tensor)
+        ):
+            values = [getattr(arg, _VALUE, None) if isinstance(arg, Tensor) else arg for arg in args]
+            with contextlib.suppress(
+                Exception
+            ):  # where another argument has no value, neither has the result
+                setattr(made, _VALUE, func(*values, **(kwargs or {})))
+        return made
+
+
+def _device(kwargs: Mapping[str, Any] | None) -> str:
+    """The kind of device that a factory function is asked to make its tensor on."""
+    device = (kwargs or {}).get("device")
+    return torch.device(device).type if device is not None else torch.get_default_device().type
+
+
+def _like(tensor: Tensor) -> Tensor:
+    """A meta tensor of the same shape, strides and dtype."""
+    return torch.empty_strided(tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _size(args: Any) -> int:
+    shape = args[0] if args and isinstance(args[0], list | tuple) else ()
+    size = 1
+    for n in shape:
+        size *= int(n)
+    return size
+
+
+def _empty(*shape: int, dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _scalar(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    kind = args[0].dtype
+    taken: Any = False if kind is torch.bool else 1.0 if kind.is_floating_point else 1
+    known.guess("item", taken)
+    return taken
+
+
+def _equal(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    known.guess("equal", True)
+    return True
+
+
+def _nonzero(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    count = max(args[0].shape, default=1)
+    known.guess("nonzero", f"{count} places")
+    return _empty(count, args[0].dim(), dtype=torch.int64)
+
+
+def _masked_select(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    mask = known.value(args[1])
+    if mask is not None:
+        return _empty(int(mask.expand(args[0].shape).sum()), dtype=args[0].dtype)
+    known.guess("masked_select", "half")
+    return _empty(max(args[0].numel() // 2, 1), dtype=args[0].dtype)
+
+
+def _bincount(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    bins = max(kwargs.get("minlength", 0), args[2] if len(args) > 2 else 0, 1)
+    known.guess("bincount", f"{bins} bins")
+    return _empty(bins, dtype=torch.int64)
+
+
+def _unique(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    n = args[0].numel()
+    known.guess("unique", f"{n} different")
+    return (
+        _empty(n, dtype=args[0].dtype),
+        _empty(*args[0].shape, dtype=torch.int64),
+        _empty(n, dtype=torch.int64),
+    )
+
+
+def _repeat_interleave(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    if len(args) > 1:
+        return NotImplemented
+    n = kwargs.get("output_size") or args[0].numel()
+    known.guess("repeat_interleave", f"{n} in all")
+    return _empty(n, dtype=torch.int64)
+
+
+def _index(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    """Masks of known value become the places that they mark; others as many as they are long."""
+    places: list[Tensor | None] = []
+    for index in args[1]:
+        if index is None or index.dtype not in (torch.bool, torch.uint8):
+            places.append(None if index is None else index.to("meta"))
+            continue
+        value = known.value(index)
+        if value is not None:
+            places += [found.to("meta") for found in value.nonzero(as_tuple=True)]
+            continue
+        count = max(index.shape, default=1)
+        known.guess("index", f"{count} places")
+        places += [_empty(count, dtype=torch.int64) for _ in range(index.dim())]
+    return torch.ops.aten.index.Tensor(args[0].to("meta"), places)
+
+
+def _index_put(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    return torch.empty_like(args[0], device="meta")
+
+
+def _index_put_in_place(known: KnownValues, args: Any, kwargs: Any) -> Any:
+    known._values.pop(id(args[0]), None)
+    return args[0]
+
+
+_GUESSES: dict[str, Callable[[KnownValues, Any, Any], Any]] = {
+    "_local_scalar_dense": _scalar,
+    "is_nonzero": _scalar,
+    "equal": _equal,
+    "nonzero": _nonzero,
+    "masked_select": _masked_select,
+    "bincount": _bincount,
+    "_unique2": _unique,
+    "unique_consecutive": _unique,
+    "unique_dim": _unique,
+    "repeat_interleave": _repeat_interleave,
+    "index": _index,
+    "index_put": _index_put,
+    "index_put_": _index_put_in_place,
+    "_index_put_impl_": _index_put_in_place,
+}
