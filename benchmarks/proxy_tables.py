@@ -17,7 +17,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     head = f"{counts['architectures']} architectures; {', '.join(told) or 'no rows yet'}"
     lines = [f"{head}. Trainings on text that diverged: {counts['diverged']} of {counts['text_trainings']}."]
     lines += _score_lines(result) + _correlation_lines(result) + _task_lines(result)
-    return "\n".join(lines + _finding_lines(result))
+    return "\n".join(_filled(lines + _finding_lines(result)))
 
 
 def _score_lines(result: Mapping[str, Any]) -> list[str]:
@@ -88,6 +88,14 @@ def _finding_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(_row(row["measure"], row["mixer"], f"{row['share']:.0%}", value, *cells))
     lines.append("\nDifferences on text are of bits per byte negated: above 0 is better.")
     return lines
+
+
+def _filled(lines: Sequence[str]) -> list[str]:
+    """Without the tables that have a head and no rows."""
+    heads = [place for place, line in enumerate(lines) if line.startswith("|---")]
+    empty = [place for place in heads if not "".join(lines[place + 1 : place + 2]).startswith("|")]
+    left_out = {line for place in empty for line in range(place - 2, place + 1)}
+    return [line for place, line in enumerate(lines) if place not in left_out]
 
 
 def _plus_minus(row: Mapping[str, Any]) -> str:

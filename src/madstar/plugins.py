@@ -91,6 +91,9 @@ def _module(reference: str, where: str, what: str, error: type[MadstarError]) ->
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # data classes look for their module here
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # so that the file may import others beside it, as a script may
     try:
         with _loading(reference, where, what, error):
             spec.loader.exec_module(module)

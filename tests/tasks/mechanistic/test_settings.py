@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -310,3 +311,11 @@ def test_plugins_load_files_once_and_report_in_the_callers_error(tmp_path: Path)
         plugins.load_attribute(f"{path}:Thing", "layer", LayerError)
     assert plugins.load_attribute("json:dumps", "layer", LayerError) is json.dumps
     assert plugins.absolute("json:dumps") == "json:dumps"
+
+
+def test_a_users_file_may_import_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "beside_the_users_file.py").write_text("VALUE = 7\n")
+    path = tmp_path / "importing.py"
+    path.write_text("from beside_the_users_file import VALUE\n")
+    assert plugins.load_attribute(f"{path}:VALUE", "layer", LayerError) == 7
