@@ -3,6 +3,7 @@
     run = madstar.search(data="my_corpus/", objectives=["quality", "cache"], minutes=30)
     model = run.front[0].build()
     scores = madstar.benchmark(["mh-hyena", "swiglu", "mh-attention", "swiglu"])
+    graph = madstar.trace(torch.nn.Linear(4, 8), torch.zeros(2, 4))
 
 Names are loaded when first used, so that `import madstar` alone is fast.
 """
@@ -17,6 +18,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .genome import Genome, SearchSpace, Sizes
+    from .graph import trace
     from .liv import AutoEncoder, Backbone, LanguageModel, generate
     from .liv.layers.choice import LayerChoice
     from .objectives import Measurement, Subject
@@ -38,6 +40,7 @@ _HOMES = {
     "benchmark": "protocol",
     "generate": "liv",
     "resume": "search",
+    "trace": "graph.trace",
 }
 
 __all__ = [
@@ -58,6 +61,7 @@ __all__ = [
     "generate",
     "resume",
     "search",
+    "trace",
 ]
 
 

@@ -45,7 +45,20 @@ def _options(
         raise typer.Exit
 
 
-def command(name: str) -> Callable[[Command], Command]:
+def group(name: str, about: str) -> typer.Typer:
+    """Register a word that several commands stand under, such as `madstar graph`; give it to `command`."""
+    commands = typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.add_typer(commands, name=name)
+    return commands
+
+
+def command(name: str, within: typer.Typer = app) -> Callable[[Command], Command]:
     """Register a command whose errors become one line and an exit status."""
 
     def register(function: Command) -> Command:
@@ -62,7 +75,7 @@ def command(name: str) -> Callable[[Command], Command]:
                 typer.echo("madstar: interrupted", err=True)
                 raise typer.Exit(130) from None
 
-        app.command(name)(guarded)
+        within.command(name)(guarded)
         return function
 
     return register
@@ -86,6 +99,7 @@ def main() -> None:
         compare,
         export,
         genes,
+        graph,
         layers,
         motifs,
         report,
@@ -95,8 +109,10 @@ def main() -> None:
         show,
         study,
         tasks,
+        trace,
         train,
         validate,
+        zoo,
     )
 
     app()

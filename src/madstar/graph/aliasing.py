@@ -1,9 +1,8 @@
-# ruff: noqa: E501
 """Writes in place among tensors that share memory: every later use sees the value that it would really see.
 
-When a tensor is written to, what it is a view of is written to as well: the write is carried up, view by view,
-to the tensor that owns the memory, by the inverse of each view (a slice written back is a setitem). The other
-views of that memory are stale; the first use of one takes the view again, of the new value.
+When a tensor is written to, what it is a view of is written to as well: the write is carried up, view by
+view, to the tensor that owns the memory, by the inverse of each view (a slice written back is a setitem). The
+other views of that memory are stale; the first use of one takes the view again, of the new value.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from madstar.errors import GraphError
 from madstar.graph.recording import Origin, Record
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Aliases:
         self._made: dict[int, tuple[int, int]] = {}
         self._groups: dict[int, list[Tensor]] = {}
         self._indexed = 0
+        self._reshaped: set[int] = set()
 
     def known(self, tensor: Tensor) -> None:
         """A tensor that has a value; it is held, so that its identity stays its own."""
@@ -46,7 +47,7 @@ class Aliases:
         self._made.setdefault(id(tensor), (record, output))
 
     def written(self, tensors: list[Tensor], given: list[Tensor]) -> list[Tensor]:
-        """Of the tensors that ATen wrote to, those known outside: themselves, or what was given and shares memory."""
+        """Of the tensors that ATen wrote to, those known outside: they, or what was given there."""
         found: dict[int, Tensor] = {}
         for tensor in tensors:
             if id(tensor) in self.recorder.current:
@@ -69,6 +70,11 @@ class Aliases:
     def write(self, tensor: Tensor) -> None:
         """The tensor has a new value: carry it up to what it is a view of, and make the others stale."""
         group = self._group(tensor)
+        if len(group) > 1 and _memory(tensor) in self._reshaped:
+            raise GraphError(
+                f"{self.recorder.path or 'the model'} writes into memory also seen through a view whose form "
+                "was changed in place (transpose_, squeeze_, ...); write transpose, squeeze instead"
+            )
         path = {id(tensor)}
         self.stale.discard(id(tensor))
         while (parent := self._parent(tensor)) is not None:
@@ -79,6 +85,14 @@ class Aliases:
         if tensor is not group[0] and id(group[0]) not in path:
             self.recorder.recording.lost_aliases += 1
         self.stale.update(id(other) for other in group if id(other) not in path)
+
+    def reshape(self, tensor: Tensor) -> None:
+        """The tensor is seen in another form from now on; nothing of its memory has changed.
+
+        How to take it, or views of it, again is no longer known; where it shares memory, a write is an error.
+        """
+        if len(self._group(tensor)) > 1:
+            self._reshaped.add(_memory(tensor))
 
     def fresh(self, tensor: Tensor) -> int:
         """The value that the tensor holds now; a stale view is taken again."""

@@ -1,5 +1,4 @@
-# ruff: noqa: E501
-"""From a recording to definitions: blocks as the modules are nested, values passed in and out of them by name."""
+"""From a recording to definitions: blocks nested as the modules are, values passed in and out by name."""
 
 from __future__ import annotations
 
@@ -8,14 +7,16 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from madstar.graph.model import Argument, Call, Definition, Item, Node, Parameter, Value
-from madstar.graph.recorder import dtype_name
-from madstar.graph.recording import Recording
+from madstar.graph.recording import Recording, dtype_name
 from madstar.graph.symbols import Sizes
 from madstar.graph.vocabulary import OPAQUE, known
 
 
 class _Block:
-    """A module's instance on its way to a definition. `base` is its full path, None where it is no descendant."""
+    """A module's instance on its way to a definition.
+
+    `base` is its full path, None where it is no descendant of its caller.
+    """
 
     __slots__ = (
         "base",
@@ -173,7 +174,7 @@ class Assembler:
         return Value(name, self.sizes.shape(value), self.recording.values[value].dtype)
 
     def _local(self, block: _Block, value: int) -> str:
-        """The reference of a value within a block; passes it in or out of blocks where it is not known yet."""
+        """The reference of a value in a block; passes it in or out of blocks where it is not known yet."""
         ref = block.refs.get(value)
         if ref is not None:
             return ref
@@ -203,9 +204,8 @@ class Assembler:
         return None
 
     def _constant(self, block: _Block, value: int) -> str:
-        recorded = self.recording.values[value]
         name = block.fresh("constant")
-        data = _frozen(recorded.origin.data)
+        data = self.sizes.data(value)
         attributes = () if data is None else (("value", data),)
         block.items.append(Node(name, "constant", (), (self._value(value, name),), attributes))
         return "%" + name
@@ -237,7 +237,7 @@ class Assembler:
     # What is added when all is known.
 
     def _returns(self) -> None:
-        """A block gives what is used outside; and what others of its class give that is used, in that order."""
+        """A block gives what is used outside, and what is used of others of its class, in that order."""
         used: dict[str, set[str]] = {}
         blocks = [block for block in self.blocks if block is not None and block.parent is not None]
         instances = self.recording.instances
@@ -338,7 +338,7 @@ class Assembler:
 
 
 def _place(names: tuple[str, ...], parent: _Block) -> tuple[str | None, str, str]:
-    """A module's full path, its path relative to its caller, and its own path where it is no descendant of it."""
+    """A module's full path (None if it is no descendant of its caller), its path relative to it, its own."""
     if parent.base is not None:
         prefix = f"{parent.base}." if parent.base else ""
         for name in names:
@@ -371,7 +371,3 @@ def _snake(kind: str) -> str:
 
 def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c == "_" else "_" for c in name)
-
-
-def _frozen(data: object) -> object:
-    return tuple(_frozen(part) for part in data) if isinstance(data, list) else data

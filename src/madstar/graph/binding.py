@@ -136,7 +136,7 @@ def _describe(function: Callable[..., Any]) -> Function:
     known = vocabulary.OPERATIONS.get(spelled.name)
     slots, variadic = _slots(function, spelled.name, known)
     if spelled.reversed:
-        slots = ("other", "input")
+        slots = (known.slots[1] if known is not None else "other", "input")
     return Function(called, slots, variadic, spelled.name, spelled.reversed, called in _SILENT)
 
 
@@ -252,12 +252,26 @@ def bind(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     return bound
 
 
+def operation(function: Function, bound: Binding) -> str:
+    """The name of what is called; ATen has one convolution, people have one for each number of dimensions."""
+    if function.op != "convolution":
+        return function.op
+    dims = next(tensor.dim() for slot, tensor in bound.tensors if slot == "weight") - 2
+    transposed = dict(bound.attributes)["transposed"]
+    unsaid = ("transposed",) if transposed else ("transposed", "output_padding")
+    bound.attributes = [(slot, value) for slot, value in bound.attributes if slot not in unsaid]
+    return f"conv_transpose{dims}d" if transposed else f"conv{dims}d"
+
+
 def _conversion(function: Function, bound: Binding) -> None:
     """`to` has one attribute, the dtype, however it was asked for; a device is no part of it."""
     dtype = function.cast
     for _, value in bound.attributes:
         if isinstance(value, str) and isinstance(getattr(torch, value, None), torch.dtype):
             dtype = value
+    if len(bound.tensors) > 1:
+        # As another tensor is, in dtype; x.to(other), x.type_as(other).
+        dtype = encode(bound.tensors[1][1].dtype)
     bound.tensors = bound.tensors[:1]
     bound.attributes = [("dtype", dtype)] if dtype else []
 

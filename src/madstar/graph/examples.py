@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from madstar.errors import GraphError
+from madstar.graph.recording import ForwardError
 
 Binding = dict[str, int]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -95,7 +96,13 @@ class Examples:
     def at(self, binding: Binding) -> Call:
         """Positional and keyword arguments at these sizes."""
         if self.make is not None:
-            made = self.make(**self.fixed, **binding)
+            try:
+                made = self.make(**self.fixed, **binding)
+            except GraphError:
+                raise
+            except Exception as error:
+                said = " ".join(str(error).split())[:200]
+                raise ForwardError(f"no inputs at {binding}: {type(error).__name__}: {said}") from error
         else:
             made = _replaced(self.given, self.axes, binding)
         if isinstance(made, Mapping):

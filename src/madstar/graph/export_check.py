@@ -1,34 +1,61 @@
-# ruff: noqa: E501
-"""torch.export as a second witness: the same ATen operations and the same products, or what differs."""
+"""torch.export as a second witness: the same ATen operations and the same products, or what differs.
+
+Export has a machinery of its own: it makes a program of the module, and that program is run here beneath a
+counter of ATen operations. So both sides are compared on the same level, that of the dispatcher: composite
+functions opened, nothing decomposed further.
+
+What is set right before they are compared: aliases (`detach`, `alias`, the `lift_fresh` of a constant), which
+compute nothing; asserts, which only export writes. Attention is compared by query, key and value.
+
+What may still differ is what the model computes otherwise when it is exported. The attention of transformers
+leaves a mask away where it is merely causal (and asks the positions whether it is), but not under export: a
+program has some 50 operations more, those that make masks, and repeats the heads of keys where they are
+fewer, which without a mask attention does itself. Experts multiply there by a function of their own
+(`grouped_mm_fallback`).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from madstar.errors import GraphError
 from madstar.graph.examples import Examples
 from madstar.graph.recording import Recording
 from madstar.graph.trace import record
 
-# Operations that one side has and the other does not need: aliases, and asserts that only export writes.
 _NO_MATTER = frozenset(
-    "aten.detach.default aten.alias.default aten.lift_fresh_copy.default aten.lift_fresh.default "  # noqa: SIM905
-    "aten._assert_tensor_metadata.default aten._assert_scalar.default aten.sym_size.int "
-    "aten.sym_constrain_range_for_size.default".split()
+    (
+        "aten.detach",
+        "aten.detach_",
+        "aten.alias",
+        "aten.lift_fresh",
+        "aten.lift_fresh_copy",
+        "aten._assert_async",
+        "aten._assert_scalar",
+        "aten._assert_tensor_metadata",
+        "aten.sym_size",
+        "aten.sym_constrain_range_for_size",
+    )
 )
-_PRODUCTS = ("aten.mm.default", "aten.bmm.default", "aten.addmm.default", "aten.convolution.default")
+_PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "convolution", "_grouped_mm", "mv", "dot")
+
+Product = tuple[str, tuple[tuple[int, ...], ...]]
+"""An operation that multiplies, with the shapes of its first result and of its factors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportCheck:
-    """How a recording and torch.export agree: counts of operations, shapes of what products give.
+    """How a recording and torch.export agree: counts of operations, products with all their shapes.
 
     `agreement` is the share of operations that both have, of those that either has (1.0: the same multiset).
+    `products_agree` says whether matrix products, convolutions and attention are the same, shape by shape.
     `only_recorded` and `only_exported` are what is left over, with counts. `error` is the message of an
     export that failed; then nothing was compared.
     """
@@ -41,7 +68,7 @@ class ExportCheck:
 
 
 def check_against_export(module: nn.Module, example_inputs: Any) -> ExportCheck:
-    """Trace a module and export it (strict=False) at the same sizes, and compare. Inputs as those of `trace`."""
+    """Record a module and export it (strict=False) at the same sizes, and compare. Inputs as for `trace`."""
     examples = Examples(module, example_inputs, ("batch", "length"))
     args, kwargs = examples.at(examples.base())
     training = [part for part in module.modules() if part.training]
@@ -49,18 +76,12 @@ def check_against_export(module: nn.Module, example_inputs: Any) -> ExportCheck:
         part.training = False
     try:
         mine, my_products = _recorded(record(module, (args, kwargs), type(module).__name__))
-        try:
-            with torch.no_grad():
-                program = torch.export.export(module, args, kwargs, strict=False).run_decompositions()
-        except Exception as error:
-            said = " ".join(str(error).split())[:200]
-            return ExportCheck(0.0, False, error=f"{type(error).__name__}: {said}")
+        theirs, their_products = _exported(module, args, kwargs)
     except GraphError as error:
         return ExportCheck(0.0, False, error=str(error))
     finally:
         for part in training:
             part.training = True
-    theirs, their_products = _exported(program)
     both = sum((mine & theirs).values())
     either = sum((mine | theirs).values())
     return ExportCheck(
@@ -71,31 +92,64 @@ def check_against_export(module: nn.Module, example_inputs: Any) -> ExportCheck:
     )
 
 
-# One thing under several names, as export's decompositions have it.
-_ONE_NAME = {
-    "aten.t.default": "aten.permute.default",
-    "aten.transpose.int": "aten.permute.default",
-    "aten._unsafe_view.default": "aten.view.default",
-}
+class _Tally:
+    """Counts operations and products; `add` takes an operation's name, what it gives and what it takes."""
+
+    def __init__(self) -> None:
+        self.operations: Counter[str] = Counter()
+        self.products: Counter[Product] = Counter()
+
+    def add(self, name: str, given: tuple[int, ...], taken: Callable[[], list[tuple[int, ...]]]) -> None:
+        base = name.rpartition(".")[0]
+        if base in _NO_MATTER:
+            return
+        self.operations[name] += 1
+        bare = base.removeprefix("aten.")
+        if bare in _PRODUCTS:
+            self.products[name, (given, *taken())] += 1
+        elif "scaled_dot_product" in bare:
+            self.products[name, (given, *taken()[:3])] += 1
 
 
-def _recorded(recording: Recording) -> tuple[Counter[str], Counter[tuple[int, ...]]]:
-    steps = [step for found in recording.records for step in found.body]
-    return (
-        Counter(_ONE_NAME.get(step.op, step.op) for step in steps if step.op not in _NO_MATTER),
-        Counter(step.shapes[0] for step in steps if step.op in _PRODUCTS),
-    )
+def _recorded(recording: Recording) -> tuple[Counter[str], Counter[Product]]:
+    tally = _Tally()
+    for found in recording.records:
+        shapes: dict[str, tuple[int, ...]] = {
+            f"${slot}": recording.values[value].shape for slot, value in found.arguments
+        }
+        for number, step in enumerate(found.body):
+            tally.add(
+                step.op,
+                step.shapes[0] if step.shapes else (),
+                lambda step=step, shapes=shapes: [shapes.get(a, ()) for a in step.arguments],  # type: ignore[misc]
+            )
+            shapes[f"%{number}"] = step.shapes[0] if step.shapes else ()
+            shapes |= {f"%{number}.{k}": shape for k, shape in enumerate(step.shapes)}
+    return tally.operations, tally.products
 
 
-def _exported(program: Any) -> tuple[Counter[str], Counter[tuple[int, ...]]]:
-    operations: Counter[str] = Counter()
-    products: Counter[tuple[int, ...]] = Counter()
-    for node in program.graph.nodes:
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-            continue
-        name = str(node.target)
-        if name not in _NO_MATTER:
-            operations[_ONE_NAME.get(name, name)] += 1
-        if name in _PRODUCTS:
-            products[tuple(int(size) for size in node.meta["val"].shape)] += 1
-    return operations, products
+class _Counting(TorchDispatchMode):
+    def __init__(self, tally: _Tally) -> None:
+        super().__init__()
+        self.tally = tally
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        first = result[0] if isinstance(result, (tuple, list)) and result else result
+        given = tuple(first.shape) if isinstance(first, Tensor) else ()
+        taken = [tuple(part.shape) for part in (*args, *(kwargs or {}).values()) if isinstance(part, Tensor)]
+        self.tally.add(str(func), given, lambda: taken)
+        return result
+
+
+def _exported(module: nn.Module, args: Any, kwargs: Any) -> tuple[Counter[str], Counter[Product]]:
+    tally = _Tally()
+    try:
+        with torch.no_grad():
+            program = torch.export.export(module, args, kwargs, strict=False).module()
+            with _Counting(tally):
+                program(*args, **kwargs)
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise GraphError(f"torch.export fails: {type(error).__name__}: {said}") from error
+    return tally.operations, tally.products

@@ -1,17 +1,16 @@
-# ruff: noqa: E501
 """Values that control flow asks of tensors without any: a documented guess instead of a failure.
 
-| asked                                             | taken                                                   |
-|---------------------------------------------------|---------------------------------------------------------|
-| a number (`.item()`, `int(t)`)                    | 1                                                       |
-| a truth (`if t:`)                                 | False for any, ne, gt, lt, isnan, isinf; else True      |
-| equality of tensors                               | True                                                    |
-| where a tensor is not zero, boolean indexing      | as many places as the longest (the first) dimension has |
-| masked_select                                     | half of the elements                                    |
-| unique, unique_consecutive                        | all different                                           |
-| bincount                                          | `minlength` bins, at least one                          |
-| repeat_interleave by a tensor                     | each once                                               |
-| the values on the CPU (`.cpu()`, `.tolist()`)     | ones                                                    |
+| asked                                         | taken                                              |
+|-----------------------------------------------|----------------------------------------------------|
+| a number (`.item()`, `int(t)`)                | 1                                                  |
+| a truth (`if t:`)                             | False for any, ne, gt, lt, isnan, isinf; else True |
+| equality of tensors                           | True                                               |
+| where a tensor is not zero, boolean indexing  | as many places as the longest dimension has        |
+| masked_select                                 | half of the elements                               |
+| unique, unique_consecutive                    | all different                                      |
+| bincount                                      | `minlength` bins, at least one                     |
+| repeat_interleave by a tensor                 | each once                                          |
+| the values on the CPU (`.cpu()`, `.tolist()`) | ones                                               |
 """
 
 from __future__ import annotations

@@ -1,85 +1,36 @@
-# ruff: noqa: E501
-"""Watching a module run: torch functions, the ATen operations beneath them, and the modules around them.
-
-Three hooks work together. A torch-function mode sees the outermost function that the model's code calls and
-makes one record of it. A dispatch mode sees the ATen operations that run until it returns. A replaced
-`Module.__call__` sees which module is running, and what it was given and gave.
-"""
+"""What the hooks of `watching` report becomes a recording: records of functions, with bodies, in modules."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from madstar.graph.aliasing import Aliases
-from madstar.graph.binding import Function, bind, describe
-from madstar.graph.guessing import ASKED
+from madstar.graph.binding import Binding, Function, bind, describe, operation
 from madstar.graph.model import Guess
-from madstar.graph.recording import Instance, Origin, Record, Recording, Step
+from madstar.graph.operators import Operator, operator
+from madstar.graph.recording import Instance, Origin, Record, Recording, Step, dtype_name
 from madstar.graph.remembered import Remembered
+from madstar.graph.structures import leaves, positions
 
 # A constant's values are kept up to here, so that a graph can be built again without them being in a file.
 SMALL = 64
-# Writes that change how a tensor is seen and not what it holds.
-_RESHAPED = frozenset(
-    "aten.detach_ aten.transpose_ aten.t_ aten.squeeze_ aten.unsqueeze_ aten.as_strided_ aten.resize_ aten.set_ "  # noqa: SIM905
-    "aten.swapdims_ aten.swapaxes_".split()
-)
-_DTYPES: dict[torch.dtype, str] = {}
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    """ "float32" for torch.float32."""
-    if dtype not in _DTYPES:
-        _DTYPES[dtype] = str(dtype).removeprefix("torch.")
-    return _DTYPES[dtype]
-
-
-class _Primitive:
-    """What is known of an ATen overload: its name, the positions it writes to, whether it asks for values."""
-
-    __slots__ = ("ask", "base", "name", "pure", "written", "written_names")
-
-    def __init__(self, overload: Any):
-        self.name = str(overload)
-        self.base = self.name.rpartition(".")[0]
-        self.ask = ASKED.get(overload)
-        schema = overload._schema
-        self.pure = all(part.alias_info is None for part in (*schema.arguments, *schema.returns))
-        self.written: tuple[int, ...] = ()
-        self.written_names: tuple[str, ...] = ()
-        if schema.is_mutable and self.base not in _RESHAPED:
-            marked = [
-                (i, argument)
-                for i, argument in enumerate(schema.arguments)
-                if argument.alias_info is not None and argument.alias_info.is_write
-            ]
-            self.written = tuple(i for i, _ in marked)
-            self.written_names = tuple(argument.name for _, argument in marked)
-
-
-_PRIMITIVES: dict[Any, _Primitive] = {}
 
 
 class _Frame:
     """The torch function that is running."""
 
-    __slots__ = ("body", "made", "names", "op", "tensors", "written")
+    __slots__ = ("body", "made", "names", "op", "overwritten", "tensors", "written")
 
     def __init__(self, op: str, tensors: list[Tensor], names: dict[int, str]):
         self.op, self.tensors, self.names = op, tensors, names
         self.body: list[Step] = []
         self.written: list[Tensor] = []
         self.made: list[Tensor] = []
+        self.overwritten = False
 
 
 class Recorder:
@@ -102,6 +53,11 @@ class Recorder:
         self.running = -1
         self.aliases = Aliases(self)
         self.remembered = Remembered()
+        # Who is to blame: the last error of the model or torch, and the first of our own.
+        self.theirs: BaseException | None = None
+        self.fault: BaseException | None = None
+        self._last: BaseException | None = None
+        self.failed_in = ""
 
     # What a tensor is now.
 
@@ -152,39 +108,53 @@ class Recorder:
         self.frame = frame
         try:
             result = run(*args, **kwargs)
-            if function.called == "__iter__":
-                result = list(result)
+        except Exception as error:
+            if error is not self.fault:
+                self.theirs = error
+            raise
         finally:
             self.frame = None
-        index = len(self.recording.records)
-        record = Record(function.op, arguments, bound.attributes, self.running, frame.body)
-        record.argument_tensors = [id(tensor) for tensor in tensors]
-        self._finish(record, index, frame, result)
+        if function.called == "__iter__":
+            result = list(result)
+        self._record(function, bound, arguments, frame, result)
         return iter(result) if function.called == "__iter__" else result
 
-    def _finish(self, record: Record, index: int, frame: _Frame, result: Any) -> None:
+    def _record(
+        self,
+        function: Function,
+        bound: Binding,
+        arguments: list[tuple[str, int]],
+        frame: _Frame,
+        result: Any,
+    ) -> None:
+        op = operation(function, bound)
+        record = Record(op, arguments, bound.attributes, self.running, frame.body)
+        record.argument_tensors = [id(tensor) for _, tensor in bound.tensors]
+        cast = _autocast(record, frame, result)
+        if cast:
+            record.attributes.append(("autocast", cast))
+        if function.called.startswith("native_") and isinstance(result, tuple):
+            # Past torch's functions, normalisation also gives what only gradients need.
+            result = result[0]
+        self._finish(record, frame, result)
+
+    def _finish(self, record: Record, frame: _Frame, result: Any) -> None:
         written = self.aliases.written(frame.written, frame.tensors)
         gone = {id(tensor) for tensor in written}
         given = [
             tensor for _, tensor in leaves(result) if id(tensor) not in self.current or id(tensor) in gone
         ]
-        seen = {id(tensor) for tensor in given}
-        outputs = given + [tensor for tensor in written if id(tensor) not in seen]
+        outputs = list({id(tensor): tensor for tensor in (*given, *written)}.values())
         if not outputs:
-            if frame.body and self.recording.values_read is not None and record.op in ("item", "tolist"):
+            if frame.body and record.op in ("item", "tolist"):
                 self.recording.values_read.append((self.path, record.op))
             return
-        self.recording.records.append(record)
-        if self.running >= 0:
-            self.recording.instances[self.running].items.append(index)
+        index = self._add(record)
         if written:
             record.attributes.append(("in_place", True))
-            self.aliases.before(written)
-        done: set[int] = set()
+            if frame.overwritten:
+                self.aliases.before(written)
         for tensor in outputs:
-            if id(tensor) in done:
-                continue
-            done.add(id(tensor))
             record.outputs.append(self.name(tensor, Origin("record", index)))
             self.makers[id(tensor)] = record.op
             if id(tensor) not in gone:
@@ -193,91 +163,110 @@ class Recorder:
             self.inner[id(tensor)] = index
         self.aliases.keep(frame.made)
         for tensor in written:
-            self.aliases.write(tensor)
+            if frame.overwritten:
+                self.aliases.write(tensor)
+            else:
+                self.aliases.reshape(tensor)
+
+    def _add(self, record: Record) -> int:
+        self.recording.records.append(record)
+        index = len(self.recording.records) - 1
+        if self.running >= 0:
+            self.recording.instances[self.running].items.append(index)
+        return index
 
     def emit(
         self, op: str, arguments: list[tuple[str, Tensor, int]], attributes: Any, outputs: int
     ) -> Record:
         """Record a function that no one called: a view taken again, or a write carried to what was viewed."""
-        index = len(self.recording.records)
         record = Record(
             op, [(slot, value) for slot, _, value in arguments], list(attributes), self.running, []
         )
         record.argument_tensors = [id(tensor) for _, tensor, _ in arguments]
         record.artificial = True
-        self.recording.records.append(record)
-        if self.running >= 0:
-            self.recording.instances[self.running].items.append(index)
+        self._add(record)
         return record
 
     # ATen.
 
     def dispatch(self, overload: Any, args: Any, kwargs: Any) -> Any:
         """Run an ATen operation and note it in the body of the function that is running."""
-        primitive = _PRIMITIVES.get(overload)
-        if primitive is None:
-            primitive = _PRIMITIVES[overload] = _Primitive(overload)
+        known = operator(overload)
         frame = self.frame
         if frame is None:
             # Called past torch's functions: by compiled code, by a script, by an extension.
             return self.call(describe(overload), lambda *a, **k: self.dispatch(overload, a, k), args, kwargs)
-        result = NotImplemented
-        if primitive.ask is not None and self.guess:
-            result = self._ask(primitive, args, kwargs)
-        if result is NotImplemented:
-            run = self.remembered.run if primitive.pure else None
-            result = run(overload, args, kwargs) if run else overload(*args, **kwargs)
+        result = self._compute(known, overload, args, kwargs)
         self.recording.steps += 1
-        names = frame.names
-        sources = []
-        for given in args:
-            if isinstance(given, Tensor):
-                sources.append(names.get(id(given), "?"))
-            elif isinstance(given, (list, tuple)):
-                sources += [names.get(id(part), "?") for part in given if isinstance(part, Tensor)]
-        for given in kwargs.values():
-            if isinstance(given, Tensor):
-                sources.append(names.get(id(given), "?"))
-        if primitive.written:
-            self._mark(primitive, frame, args, kwargs)
+        sources = tuple(frame.names.get(id(tensor), "?") for tensor in _tensors(args, kwargs))
+        if known.written:
+            self._mark(known, frame, args, kwargs)
         number = len(frame.body)
         if isinstance(result, Tensor):
-            names[id(result)] = f"%{number}"
-            frame.made.append(result)
-            shapes: tuple[tuple[int, ...], ...] = (tuple(result.shape),)
-            dtypes: tuple[str, ...] = (dtype_name(result.dtype),)
+            made = [result]
+            frame.names[id(result)] = f"%{number}"
         elif isinstance(result, (list, tuple)):
             made = [part for part in result if isinstance(part, Tensor)]
             for k, part in enumerate(made):
-                names[id(part)] = f"%{number}.{k}"
-            frame.made += made
-            shapes = tuple(tuple(part.shape) for part in made)
-            dtypes = tuple(dtype_name(part.dtype) for part in made)
+                frame.names[id(part)] = f"%{number}.{k}"
         else:
-            shapes, dtypes = (), ()
-        frame.body.append(Step(primitive.name, tuple(sources), shapes, dtypes))
+            made = []
+        frame.made += made
+        shapes = tuple([tuple(part.shape) for part in made])
+        frame.body.append(Step(known.name, sources, shapes, tuple([dtype_name(part.dtype) for part in made])))
         return result
 
-    def _mark(self, primitive: _Primitive, frame: _Frame, args: Any, kwargs: Any) -> None:
-        candidates = [args[i] for i in primitive.written if i < len(args)]
-        candidates += [kwargs[name] for name in primitive.written_names if name in kwargs]
+    def _compute(self, known: Operator, overload: Any, args: Any, kwargs: Any) -> Any:
+        """Run it; or a guess where it asks for values that there are none of, or a form known already."""
+        if known.ask is not None and self.guess:
+            result = self._ask(known, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        try:
+            if known.pure:
+                return self.remembered.run(overload, args, kwargs)
+            return overload(*args, **kwargs)
+        except Exception as error:
+            self.theirs = error
+            raise
+
+    def _mark(self, known: Operator, frame: _Frame, args: Any, kwargs: Any) -> None:
+        candidates = [args[i] for i in known.written if i < len(args)]
+        candidates += [kwargs[name] for name in known.written_names if name in kwargs]
+        frame.overwritten |= not known.reshaped
         for given in candidates:
             parts = given if isinstance(given, (list, tuple)) else (given,)
-            frame.written += [part for part in parts if isinstance(part, Tensor)]
+            # A view made inside and then seen otherwise leaves what it was made of as it is.
+            frame.written += [
+                part
+                for part in parts
+                if isinstance(part, Tensor) and (not known.reshaped or id(part) in self.current)
+            ]
 
-    def _ask(self, primitive: _Primitive, args: Any, kwargs: Any) -> Any:
+    def _ask(self, known: Operator, args: Any, kwargs: Any) -> Any:
         tensor = args[0]
         if not isinstance(tensor, Tensor) or tensor.device.type != "meta":
             return NotImplemented
-        assert primitive.ask is not None
-        answer = primitive.ask(args, kwargs, self.makers.get(id(tensor), ""))
+        assert known.ask is not None
+        answer = known.ask(args, kwargs, self.makers.get(id(tensor), ""))
         if answer is None:
             return NotImplemented
         result, words = answer
-        self.recording.guesses.append(
-            Guess(self.path, primitive.base.removeprefix("aten.").lstrip("_"), words)
-        )
+        self.recording.guesses.append(Guess(self.path, known.base.removeprefix("aten.").lstrip("_"), words))
         return result
+
+    # Failures.
+
+    def blame(self, error: Exception) -> None:
+        """An error that leaves a hook: that of what ran in it is the model's, any other is our fault."""
+        if error is not self.theirs and self.fault is None:
+            self.fault = error
+
+    def failed(self, caller: int, error: Exception) -> None:
+        """The running instance ends with an error; the model may catch it and go on."""
+        if error is not self._last:
+            self._last, self.failed_in = error, self.path
+        self.running = caller
 
     # Modules.
 
@@ -286,14 +275,14 @@ class Recorder:
         """The path of the module that is running."""
         return self.recording.instances[self.running].path if self.running >= 0 else ""
 
-    def enter(self, module: nn.Module, args: Any, kwargs: Any) -> int:
-        """Begin an instance; the caller's number comes back."""
+    def enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """Begin an instance."""
         caller, index = self.running, len(self.recording.instances)
         cls = type(module)
         instance = Instance(
             cls.__name__, cls.__module__, tuple(self.module_names.get(id(module), ())), caller
         )
-        names = _positions(cls)
+        names = positions(cls)
         for i, given in enumerate(args):
             self._given(instance, names[i] if i < len(names) else f"argument_{i}", given)
         for name, given in kwargs.items():
@@ -302,7 +291,6 @@ class Recorder:
         if caller >= 0:
             self.recording.instances[caller].items.append(~index)
         self.running = index
-        return caller
 
     def _given(self, instance: Instance, name: str, given: Any) -> None:
         if isinstance(given, Tensor):
@@ -329,101 +317,25 @@ class Recorder:
         self.running = caller
 
 
-_POSITIONS: dict[type, list[str]] = {}
+def _tensors(args: Any, kwargs: Any) -> list[Tensor]:
+    """The tensors of an ATen call in order; its lists are not nested."""
+    found: list[Tensor] = []
+    for given in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(given, Tensor):
+            found.append(given)
+        elif isinstance(given, (list, tuple)):
+            found += [part for part in given if isinstance(part, Tensor)]
+    return found
 
 
-def _positions(cls: type) -> list[str]:
-    if cls not in _POSITIONS:
-        forward: Any = None
-        for base in cls.__mro__:
-            if "forward" in vars(base):
-                forward = vars(base)["forward"]
-                break
-        code = getattr(inspect.unwrap(forward) if callable(forward) else None, "__code__", None)
-        _POSITIONS[cls] = list(code.co_varnames[1 : code.co_argcount]) if code is not None else []
-    return _POSITIONS[cls]
-
-
-def leaves(given: Any, depth: int = 6) -> list[tuple[str, Tensor]]:
-    """The tensors in a structure, with paths: dicts, sequences, dataclasses, and plain objects that hold them."""
-    return list(_leaves(given, "", depth))
-
-
-def _leaves(given: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(given, Tensor):
-        yield path, given
-        return
-    if (
-        depth == 0
-        or given is None
-        or isinstance(given, (str, bytes, int, float, torch.Size, nn.Module, type))
-    ):
-        return
-    parts: Any
-    if isinstance(given, Mapping):
-        parts = given.items()
-    elif isinstance(given, (list, tuple)):
-        fields = getattr(given, "_fields", None)
-        parts = zip(fields, given, strict=True) if fields else enumerate(given)
-    elif dataclasses.is_dataclass(given):
-        parts = ((field.name, getattr(given, field.name)) for field in dataclasses.fields(given))
-    elif hasattr(given, "__dict__") and not callable(given):
-        parts = list(vars(given).items())
-    else:
-        return
-    for key, part in parts:
-        yield from _leaves(part, f"{path}.{key}" if path else str(key), depth - 1)
-
-
-class _Functions(TorchFunctionMode):
-    def __init__(self, recorder: Recorder):
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        function = describe(func)
-        if function.silent or self.recorder.frame is not None:
-            return func(*args, **(kwargs or {}))
-        return self.recorder.call(function, func, args, kwargs or {})
-
-
-class _Operations(TorchDispatchMode):
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing here is compiled; the wrapper that guards against it would import the compiler and cost a third."""
-        return False
-
-    def __init__(self, recorder: Recorder):
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.recorder.dispatch(func, args, kwargs or {})
-
-
-@contextmanager
-def watching(recorder: Recorder) -> Iterator[None]:
-    """Record all that runs inside, with no gradients."""
-    plain = nn.Module.__call__
-
-    def watched(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        if recorder.frame is not None:
-            return plain(module, *args, **kwargs)
-        if type(module).__name__ == "OptimizedModule":
-            module = module._orig_mod  # type: ignore[assignment]
-        caller = recorder.enter(module, args, kwargs)
-        result = plain(module, *args, **kwargs)
-        recorder.leave(caller, result)
-        return result
-
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(_Operations(recorder))
-        stack.enter_context(_Functions(recorder))
-        nn.Module.__call__ = watched  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            nn.Module.__call__ = plain  # type: ignore[method-assign]
+def _autocast(record: Record, frame: _Frame, result: Any) -> str:
+    """The dtype of the autocast region that decided in what precision this was computed, "" if none did."""
+    if not isinstance(result, Tensor) or not frame.tensors or record.op == "to":
+        return ""
+    kind = result.device.type
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
+        return ""
+    dtype = torch.get_autocast_dtype(kind)
+    lowered = result.dtype is dtype and any(t.dtype is torch.float32 for t in frame.tensors)
+    cast = any(step.op == "aten._to_copy.default" for step in frame.body)
+    return dtype_name(dtype) if lowered or cast else ""

@@ -1,13 +1,27 @@
-# ruff: noqa: E501
-"""What one run of a module leaves behind: records of calls, instances of modules, values. Plain lists, fast to fill."""
+"""What one run of a module leaves behind: records of calls, instances of modules, values. Plain lists."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
+
+from madstar.errors import GraphError
 from madstar.graph.model import Guess
 
 Shape = tuple[int, ...]
+_DTYPES: dict[torch.dtype, str] = {}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """ "float32" for torch.float32."""
+    if dtype not in _DTYPES:
+        _DTYPES[dtype] = str(dtype).removeprefix("torch.")
+    return _DTYPES[dtype]
+
+
+class ForwardError(GraphError):
+    """The model's own code fails, or what makes its inputs; not the tracer."""
 
 
 class Origin(NamedTuple):
@@ -42,7 +56,7 @@ class Step(NamedTuple):
 
 
 class Record:
-    """One outermost torch function: what it took, with which attributes, what it gave, what ran beneath it."""
+    """One outermost torch function: what it took, its attributes, what it gave, what ran beneath it."""
 
     __slots__ = (
         "argument_tensors",

@@ -1,5 +1,4 @@
-# ruff: noqa: E501
-"""Shapes of ATen operations on the meta device, computed once: layers repeat, and torch computes them in Python."""
+"""Shapes of ATen operations on the meta device, computed once: layers repeat, and shapes cost Python."""
 
 from __future__ import annotations
 
@@ -15,13 +14,13 @@ _Form = tuple[tuple[int, ...], tuple[int, ...], torch.dtype]
 
 
 class Remembered:
-    """Runs operations; those that only make new tensors, once for each combination of forms and other arguments."""
+    """Runs operations; those that only make new tensors, once for each combination of arguments' forms."""
 
     def __init__(self) -> None:
         self._forms: dict[Any, list[_Form] | _Form | None] = {}
 
     def run(self, overload: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What the operation gives. Only for operations whose schema says that nothing is aliased or written."""
+        """What the operation gives. Only for those whose schema says that nothing is aliased or written."""
         key = _key((overload, args, kwargs) if kwargs else (overload, args))
         if key is None:
             return overload(*args, **kwargs)
@@ -65,7 +64,7 @@ def _simple(tensor: Tensor) -> bool:
 
 
 def _key(given: Any) -> Any:
-    """A hashable picture of arguments; None where a tensor is not on the meta device, or something has no hash."""
+    """A hashable picture of arguments; None where a tensor is not on meta, or something has no hash."""
     kind = type(given)
     if kind in _PLAIN:
         if given.device != _META or given.layout is not torch.strided:

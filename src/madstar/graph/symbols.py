@@ -1,8 +1,8 @@
-# ruff: noqa: E501
-"""Several runs of one module at different sizes laid side by side: numbers become expressions of the symbols."""
+"""Runs of one module at different sizes, side by side: numbers become expressions of the symbols."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
@@ -51,6 +51,15 @@ class Sizes:
                 return shape
             others.append(run.values[other].shape)
         return self._shape((shape, *others))
+
+    def data(self, value: int) -> Attribute:
+        """What a constant holds, where it is small; None otherwise."""
+        data = [_frozen(self.first.values[value].origin.data)]
+        for run, found in zip(self.runs[1:], self._maps, strict=True):
+            other = value if found is None else found[1].get(value)
+            if other is not None:
+                data.append(_frozen(run.values[other].origin.data))
+        return self._merged(tuple(data))
 
     def attributes(self, index: int) -> tuple[tuple[str, Attribute], ...]:
         """The attributes of a record of the first run, sorted by slot."""
@@ -107,6 +116,14 @@ class Sizes:
             self._shapes[shapes] = found
         return found
 
+    def unrolled_over(self) -> tuple[str, ...]:
+        """The symbols on which the number of records depends: loops over them are unrolled."""
+        counts = tuple(len(run.records) for run in self.runs)
+        if len(set(counts)) == 1:
+            return ()
+        found = self._all.fit(counts)
+        return tuple(s for s in self.bindings[0] if found is None or s in re.findall(r"\w+", str(found)))
+
     def dim(self, sizes: tuple[int, ...]) -> Dim:
         """The expression for one number as it was in each run."""
         if sizes.count(sizes[0]) == len(sizes):
@@ -143,8 +160,12 @@ class Sizes:
         return first
 
 
+def _frozen(data: Any) -> Any:
+    return tuple(_frozen(part) for part in data) if isinstance(data, list) else data
+
+
 def _aligned(first: Recording, other: Recording) -> tuple[dict[int, int], dict[int, int]] | None:
-    """Which records and values of another run are those of the first; None where all are, number by number."""
+    """Which records and values of another run are those of the first; None where they are all the same."""
     if len(first.records) == len(other.records) and len(first.values) == len(other.values):
         same = all(
             a.op == b.op
@@ -170,5 +191,6 @@ def _aligned(first: Recording, other: Recording) -> tuple[dict[int, int], dict[i
 
 def _key(run: Recording, record: Record) -> tuple[Any, ...]:
     instance = run.instances[record.instance] if record.instance >= 0 else None
-    slots = tuple(slot for slot, _ in record.arguments)
+    # How many tensors a list has may depend on the sizes.
+    slots = tuple(dict.fromkeys(slot.partition(".")[0] for slot, _ in record.arguments))
     return record.op, instance.path if instance else "", slots, len(record.outputs)

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """`trace`: any torch module becomes a graph, without weights and without an execution on data."""
 
 from __future__ import annotations
@@ -15,12 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from madstar.errors import GraphError
+from madstar.graph import folding
 from madstar.graph.assembling import Assembler
 from madstar.graph.examples import Examples
 from madstar.graph.model import Graph
-from madstar.graph.recorder import Recorder, leaves, watching
-from madstar.graph.recording import Origin, Recording
+from madstar.graph.recorder import Recorder
+from madstar.graph.recording import ForwardError, Origin, Recording
+from madstar.graph.structures import leaves
 from madstar.graph.symbols import Sizes
+from madstar.graph.vocabulary import known
+from madstar.graph.watching import watching
 
 Inputs = Mapping[str, Any] | Sequence[Any] | Tensor
 
@@ -34,20 +37,24 @@ def trace(
     fold: bool = True,
     guess: bool = True,
 ) -> Graph:
-    """The computation of a module as a graph; runs its forward a few times, on the meta device as well as with weights.
+    """The computation of a module as a graph; runs its forward a few times, on meta or with weights.
 
     `example_inputs` are the arguments of forward, by name (a mapping) or in order (a tuple, one tensor); or a
     function that makes them for given sizes, `lambda batch, length: {...}`. Given tensors are resized: the
     first dimension is the batch; the length is the second dimension of tensors of integers, and of tensors of
     numbers with three dimensions. `symbols` are the names of sizes that shall stay symbolic, or a mapping of
     each to the sizes to trace at (two or more; the first is the one recorded). A symbol at whose other sizes
-    the module does not run is dropped, which `facts` says.
+    the module fails is dropped, and `facts["symbols_dropped"]` has what the module said.
+
+    A loop whose number of turns depends on a size is unrolled as at the first size; such a graph computes the
+    module at that size only, though shapes are expressions, and `facts["unrolled_over"]` names the symbol.
 
     Where forward asks for the values of tensors that have none, a documented guess (`madstar.graph.guessing`)
     is taken and recorded in `graph.guesses`; with guess=False it is an error. `fold` makes runs of equal
     blocks one call.
 
-    Raises GraphError where forward fails, with the block in which it failed.
+    Raises ForwardError (a GraphError) where forward fails, with the block in which it failed; and GraphError
+    where the tracer itself does, at whatever size.
     """
     begun = time.perf_counter()
     name = name or type(module).__name__
@@ -83,12 +90,12 @@ def _traced(module: nn.Module, examples: Examples, name: str, fold: bool, guess:
         guesses=tuple(first.guesses),
         facts=_facts(first, sizes, assembler, dropped, begun),
     )
-    return _folded(graph) if fold else graph
+    return folding.fold(graph) if fold else graph
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Nothing of a recording becomes garbage before its end; looking for some doubles the time of large models."""
+    """Nothing recorded is garbage before the end; looking for some doubles the time of large models."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -98,25 +105,22 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _runs(module: nn.Module, examples: Examples, name: str, guess: bool) -> tuple[Sizes, list[str]]:
-    """The recordings at the sizes of the symbols; symbols that do not vary are dropped, the last one first."""
+def _runs(module: nn.Module, examples: Examples, name: str, guess: bool) -> tuple[Sizes, dict[str, str]]:
+    """The recordings at the sizes of the symbols; those at which the model fails are dropped, last first."""
     symbols = list(examples.symbols)
-    dropped: list[str] = []
+    dropped: dict[str, str] = {}
     base = record(module, examples.at(examples.base()), name, guess)
-    while True:
-        if not symbols:
-            return Sizes([base], [{}]), dropped
+    while symbols:
+        said = ""
         for bindings in examples.bindings(symbols):
             try:
-                runs = [
-                    base,
-                    *(record(module, examples.at(binding), name, guess) for binding in bindings[1:]),
-                ]
-                sizes = Sizes(runs, [{s: binding[s] for s in symbols} for binding in bindings])
-            except GraphError:
+                others = [record(module, examples.at(binding), name, guess) for binding in bindings[1:]]
+            except ForwardError as error:
+                said = said or str(error)
                 continue
-            return sizes, dropped
-        dropped.append(symbols.pop())
+            return Sizes([base, *others], [{s: binding[s] for s in symbols} for binding in bindings]), dropped
+        dropped[symbols.pop()] = said
+    return Sizes([base], [{}]), dropped
 
 
 def record(
@@ -136,18 +140,28 @@ def record(
     try:
         with watching(recorder):
             result = module(*args, **kwargs)
-    except GraphError:
-        raise
     except Exception as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        where = recorder.path or "the model's own forward"
-        tried = ", ".join(f"{path} {list(recording.values[v].shape)}" for path, v in recording.inputs)
-        raise GraphError(
-            f"{name} fails in {where}: {type(error).__name__}: {said} (inputs: {tried})"
-        ) from error
+        raise _failure(recorder, name, error) from error
+    if recorder.fault is not None:
+        # The model caught it and went on, without what should have been recorded.
+        raise _failure(recorder, name, recorder.fault) from recorder.fault
     for path, tensor in leaves(result):
         recording.outputs.append((path, recorder.reference(tensor)))
     return recording
+
+
+def _failure(recorder: Recorder, name: str, error: BaseException) -> GraphError:
+    """Whose failure it is, where, and what was said, in a line."""
+    cause = recorder.fault or error
+    if isinstance(cause, GraphError):
+        return cause
+    said = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}".rstrip(": ")
+    where = recorder.failed_in or "the model's own forward"
+    if recorder.fault is not None:
+        return GraphError(f"the tracer itself fails in {where} of {name}, please report it: {said}")
+    recording = recorder.recording
+    tried = ", ".join(f"{path} {list(recording.values[v].shape)}" for path, v in recording.inputs)
+    return ForwardError(f"{name} fails in {where}: {said} (inputs: {tried})")
 
 
 def _positional(module: nn.Module) -> list[str]:
@@ -169,7 +183,7 @@ def _tied(module: nn.Module) -> tuple[tuple[str, ...], ...]:
 
 
 def _facts(
-    first: Recording, sizes: Sizes, assembler: Assembler, dropped: list[str], begun: float
+    first: Recording, sizes: Sizes, assembler: Assembler, dropped: dict[str, str], begun: float
 ) -> dict[str, Any]:
     everything = len({id(tensor) for tensor in assembler.tensors.values()})
     trained = {id(assembler.tensors[path]) for path in assembler.trained}
@@ -192,6 +206,7 @@ def _facts(
         facts["symbols_dropped"] = dropped
     if sizes.unaligned:
         facts["records_that_differ_between_sizes"] = sizes.unaligned
+        facts["unrolled_over"] = list(sizes.unrolled_over())
     if first.values_read:
         facts["values_read"] = [list(read) for read in dict.fromkeys(first.values_read)][:50]
     if first.lost_aliases:
@@ -200,19 +215,9 @@ def _facts(
 
 
 def _opaque(assembler: Assembler) -> dict[str, int]:
-    from madstar.graph.vocabulary import known
-
     counts: dict[str, int] = {}
     for index in assembler.alive:
         op = assembler.recording.records[index].op
         if not known(op):
             counts[op] = counts.get(op, 0) + 1
     return dict(sorted(counts.items()))
-
-
-def _folded(graph: Graph) -> Graph:
-    try:
-        from madstar.graph.folding import fold
-    except ImportError:
-        return graph
-    return fold(graph)
