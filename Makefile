@@ -34,6 +34,7 @@ bench: install ## every benchmark of benchmarks/, about an hour; figures go to d
 
 docs: install ## the pages that are made from the code
 	$(BIN)/madstar genes --markdown > docs/genes.md
+	$(BIN)/python -m madstar.graph.vocabulary > docs/operations.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -16,12 +16,14 @@ from .commands import invoke, refusal, strict_json, words_in
 def test_every_task_is_listed() -> None:
     result = invoke("tasks")
     assert (result.status, result.stderr) == (0, "")
-    assert words_in(result.stdout, [*TASKS, "auto-encoder", "arXiv 2403.17844", "14 (quick 3, standard 7)"])
+    assert words_in(result.stdout, [*TASKS, "auto-encoder", "arXiv 2403.17844", "14 (quick 2, standard 3)"])
     documents = strict_json(invoke("tasks", "--json").stdout)
     assert [each["task"] for each in documents] == list(TASKS)
     assert {each["task"]: len(each["settings"]) for each in documents} == {
-        name: len(task_settings(name)) for name in TASKS
+        name: len({*task_settings(name), *task_settings(name, "quick"), *task_settings(name, "standard")})
+        for name in TASKS
     }
+    assert sum(each["full"] for each in documents[0]["settings"]) == len(task_settings(TASKS[0]))
 
 
 def test_the_settings_of_one_task_by_level() -> None:

@@ -8,17 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from madstar.archive import Archive, EvaluationRow
-from madstar.protocol import Plan, Scores, find_budget, find_protocol, level_settings, read_scores
+from madstar.protocol import (
+    BenchmarkBudget,
+    Plan,
+    Scores,
+    find_budget,
+    find_protocol,
+    level_settings,
+    read_scores,
+)
 from madstar.protocol.api import find_architecture
 from madstar.protocol.plan import chance
 from madstar.protocol.protocols import SOLVED
 from madstar.protocol.race import next_wanted, races
 from madstar.protocol.session import ARCHIVE_NAME
-from madstar.tasks.mechanistic import Setting
+from madstar.tasks.mechanistic import Setting, catalogue
 
 STRIPED = ("mh-hyena", "swiglu", "mh-attention", "swiglu")
 ERROR = 0.012
 Top = Callable[[Setting], float | None]
+# Chosen here, so that these tests do not depend on what the quick budget uses.
+CHOSEN = {
+    "in-context-recall": ("baseline", "vocabulary_size=64", "train_examples=3200"),
+    "compression": ("baseline", "vocabulary_size=64", "length=64"),
+    "memorization": ("baseline", "vocabulary_size=512", "vocabulary_size=1024"),
+}
 
 
 def steady(setting: Setting) -> float:
@@ -40,10 +54,16 @@ def plan(
         find_architecture(list(layers)),
         find_protocol(protocol),
         chosen,
-        tuple(settings or level_settings(tuple(tasks), chosen)),
+        tuple(settings or chosen_settings(tasks, chosen)),
         seeds,
         own_settings=settings is not None,
     )
+
+
+def chosen_settings(tasks: Sequence[str], budget: BenchmarkBudget) -> tuple[Setting, ...]:
+    known = [task for task in tasks if task in CHOSEN]
+    others = level_settings([task for task in tasks if task not in CHOSEN], budget)
+    return (*(catalogue(task).named(name) for task in known for name in CHOSEN[task]), *others)
 
 
 def write(

@@ -52,9 +52,9 @@ def test_a_line_for_each_training_and_one_on_progress_now_and_then(scores: Score
     assert stream.getvalue().splitlines() == [
         "mine: 3 settings, 2 sweep points each, 2 trainings done before",
         "benchmark: 1/3 settings, 4 trainings, 1 failed, 0:30, at most 2:05 left",
-        f"memorization {setting.name}  {row.point}  200 steps  "
+        f"memorization {setting.name}  {row.point}  {row.steps} steps  "
         f"valid {row.values['valid_micro']:.3f} ± 0.012  in 0:10",
-        f"memorization {setting.name}  {row.point}  seed 1  200 steps  crash: died [2J of it",
+        f"memorization {setting.name}  {row.point}  seed 1  {row.steps} steps  crash: died [2J of it",
     ]
 
 

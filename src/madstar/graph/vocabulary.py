@@ -364,3 +364,9 @@ def table() -> str:
                 slots = ", ".join(f"*{s}" if s == operation.variadic else s for s in operation.slots)
                 lines.append(f"| `{operation.name}` | {slots} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(table())

@@ -15,8 +15,7 @@ from ..liv.layers.choice import LayerChoice, short
 from ..liv.stack import seeded
 from ..protocol import BUDGETS
 from ..protocol.budgets import EVERY
-from ..tasks.mechanistic import Task
-from ..tasks.mechanistic.catalogue import catalogue
+from ..tasks.mechanistic import Catalogue, Setting, Task, catalogue
 from .quantities import MISSING, amount
 
 WIDTH = 128
@@ -40,10 +39,17 @@ def task_document(task: Task) -> dict[str, Any]:
                 **each.to_dict(),
                 "chance": task.chance(each),
                 "levels": [level for level, keys in levels.items() if each.key in keys],
+                "full": each in found.settings,
             }
-            for each in found.settings
+            for each in _listed(found)
         ],
     }
+
+
+def _listed(found: Catalogue) -> tuple[Setting, ...]:
+    """All settings, then those that only a level has."""
+    own = [each for level in _LEVELS for each in found.level(level) if each not in found.settings]
+    return (*found.settings, *dict.fromkeys(own))
 
 
 def print_tasks(tasks: Sequence[Task], console: Console) -> None:
@@ -81,9 +87,10 @@ def print_task(task: Task, console: Console) -> None:
     for level in (*_LEVELS, "full"):
         table.add_column(level)
     levels = {level: {each.key for each in found.level(level)} for level in _LEVELS}
-    for each in found.settings:
+    for each in _listed(found):
         marks = ["x" if each.key in keys else "" for keys in levels.values()]
-        table.add_row(each.name, f"{task.chance(each):.4f}", *marks, "x")
+        full = "x" if each in found.settings else ""
+        table.add_row(each.name, f"{task.chance(each):.4f}", *marks, full)
     console.print(table)
 
 

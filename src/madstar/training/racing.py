@@ -246,6 +246,8 @@ def replay(
         for key, verdict in decide(shown, rungs, solved=solved, chance=chance).items():
             if key not in stopped and not verdict.go_on:
                 stopped[key] = (step, verdict.reason)
+            elif key in stopped and verdict.go_on:
+                del stopped[key]  # its rivals have come apart: it is taken up again
     for key, past in curves.items():
         stopped.setdefault(key, (past[-1].step if past else 0, "complete"))
     ends = {key: past[-1].step if past else 0 for key, past in curves.items()}
