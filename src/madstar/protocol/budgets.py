@@ -14,6 +14,8 @@ from ..errors import ConfigurationError
 from .protocols import Protocol, SweepPoint
 
 EVERY = "all"
+EPOCHS = 200
+"""Of the whole protocol (arXiv 2403.17844, B.1)."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..tasks.mechanistic import Setting, find_task
+from ..tasks.mechanistic import Setting, find_task, task_settings
 from ..training import ExampleSettings, rungs_of
 from .architecture import Architecture, from_dict, short_label
-from .budgets import EVERY, BenchmarkBudget
+from .budgets import EPOCHS, EVERY, BenchmarkBudget
 from .protocols import SOLVED, Protocol, SweepPoint, find_protocol
 
 
@@ -58,7 +58,8 @@ class Plan:
     def training(self, setting: Setting, point: SweepPoint) -> ExampleSettings:
         """How a model is trained on a setting at a point."""
         budget, protocol = self.budget, self.protocol
-        whole = ExampleSettings(batch=budget.batch, max_steps=budget.steps, epochs=_epochs(budget))
+        epochs = EPOCHS if budget.steps is None else None
+        whole = ExampleSettings(batch=budget.batch, max_steps=budget.steps, epochs=epochs)
         total = whole.total_steps(setting.train_examples)
         return ExampleSettings(
             batch=budget.batch,
@@ -66,11 +67,11 @@ class Plan:
             max_steps=total,
             learning_rate=point.learning_rate,
             weight_decay=point.weight_decay,
-            schedule=_schedule(protocol),
+            schedule=protocol.schedule,
             warmup=min(budget.warmup, total // 4),
             clip=protocol.clip,
             stop_at=SOLVED,
-            accuracy=_metric(protocol),
+            accuracy=protocol.metric,
             evaluate_every=max(1, total // budget.evaluations),
             evaluate_unit="steps",
         )
@@ -135,8 +136,6 @@ def from_config(config: Mapping[str, Any]) -> Plan:
 
 def level_settings(tasks: Sequence[str], budget: BenchmarkBudget) -> tuple[Setting, ...]:
     """The settings that a budget uses of some tasks. Raises TaskError for an unknown task."""
-    from ..tasks.mechanistic import task_settings
-
     level = None if budget.level == EVERY else budget.level
     return tuple(setting for task in tasks for setting in task_settings(task, level))
 
@@ -144,15 +143,3 @@ def level_settings(tasks: Sequence[str], budget: BenchmarkBudget) -> tuple[Setti
 def chance(setting: Setting) -> float:
     """The accuracy of guessing."""
     return find_task(setting.task).chance(setting)
-
-
-def _epochs(budget: BenchmarkBudget) -> int | None:
-    return 200 if budget.steps is None else None
-
-
-def _schedule(protocol: Protocol) -> Any:
-    return protocol.schedule
-
-
-def _metric(protocol: Protocol) -> Any:
-    return protocol.metric

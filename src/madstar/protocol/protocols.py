@@ -13,6 +13,7 @@ import difflib
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
+from ..training.example_settings import Accuracy, Schedule
 
 
 @dataclass(frozen=True, order=True)
@@ -39,9 +40,9 @@ class Protocol:
     """
 
     name: str
-    metric: str
+    metric: Accuracy
     selection: str
-    schedule: str
+    schedule: Schedule
     best_epoch: bool
     compatible: bool
     points: tuple[SweepPoint, ...]

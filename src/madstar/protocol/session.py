@@ -21,7 +21,7 @@ from ..workers import Job, Outcome, WorkerPool
 from .architecture import ModelFunction
 from .checks import check_architecture
 from .inline import InlinePool
-from .plan import Plan, from_config
+from .plan import Plan
 from .race import Race, Wanted, next_wanted, races
 from .scores import Scores, scores_of
 from .worker import TARGET, Training
@@ -118,7 +118,7 @@ def run_plan(
     told = watcher or Silent()
     with Archive.open(home / ARCHIVE_NAME) as archive:
         row = _register(archive, plan, name)
-        plan = from_config(row.config) if not _in_process(plan) else plan.extended(row.config)
+        plan = plan.extended(row.config)
         with RunLock(home / row.name, row.name):
             queue = _Queue(archive, row, plan, home / row.name / "trunks", resources or Resources(), told)
             try:
