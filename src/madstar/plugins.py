@@ -73,6 +73,19 @@ def absolute(reference: str) -> str:
     return reference
 
 
+def reference_to(function: object) -> str:
+    """`file.py:name` of a function or class by which other processes find it; empty where they cannot.
+
+    They cannot find what was made inside a function, typed into an interpreter, or has no name.
+    """
+    name = getattr(function, "__qualname__", "")
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    path = getattr(module, "__file__", None)
+    if not name or "<" in name or "." in name or path is None:
+        return ""
+    return f"{Path(path).resolve()}:{name}"
+
+
 def _module(reference: str, where: str, what: str, error: type[MadstarError]) -> ModuleType:
     if not where.endswith(".py"):
         with _loading(reference, where, what, error):

@@ -28,7 +28,9 @@ def test_all_points_begin_and_go_up_rung_by_rung() -> None:
     of = plan()
     assert of.rungs(of.settings[0]) == (4, 8, 16)
     assert wanted(of) == [(0, 0, 0), (1, 0, 0)]
-    assert wanted(of, [row(of, 0, 0, 0.3)]) == [(0, 0, 1), (1, 0, 0)]
+    assert wanted(of, [row(of, 0, 0, 0.3)]) == [(1, 0, 0)], "nobody runs ahead of its rivals"
+    both = [row(of, 0, 0, 0.3), row(of, 1, 0, 0.3)]
+    assert wanted(of, both) == [(0, 0, 1), (1, 0, 1)]
 
 
 def test_a_solved_setting_is_over_and_other_seeds_train_the_point_that_solved_it() -> None:
@@ -88,9 +90,8 @@ def test_a_failed_point_is_out_and_a_setting_whose_points_all_fail_says_why(stat
 
 def test_what_runs_is_not_started_again_and_low_rungs_come_first() -> None:
     of = plan(settings=(setting(), setting(length=32)))
-    rows = [row(of, 0, 0, 0.3)]
-    found = races(of, rows)
-    running = Wanted(of.settings[0].key, str(of.points[1]), 0, 0)
+    found = races(of, [row(of, 0, 0, 0.3), row(of, 1, 0, 0.3)])
+    running = Wanted(of.settings[0].key, str(of.points[1]), 0, 1)
     order = [(w.setting == of.settings[0].key, w.rung) for w in next_wanted(found, [running])]
     assert order == [(False, 0), (False, 0), (True, 1)]
 

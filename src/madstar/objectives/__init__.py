@@ -3,7 +3,7 @@
 from .builtin import BUILTIN
 from .constraint import Constraint, absolute_constraint, parse_constraint
 from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
-from .registry import absolute, find_objective, reference
+from .registry import find_objective, reference
 
 __all__ = [
     "BUILTIN",
@@ -14,7 +14,6 @@ __all__ = [
     "Measurement",
     "Objective",
     "Subject",
-    "absolute",
     "absolute_constraint",
     "find_objective",
     "parse_constraint",

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 
 from ..errors import ObjectiveError
+from ..plugins import absolute
 from .objective import TRAINED, Objective
-from .registry import absolute, find_objective
+from .registry import find_objective
 
 _PATTERN = re.compile(
     r"\s*(?P<name>.+?)\s*(?P<sign><=|>=)\s*(?P<amount>[0-9.eE+-]+)\s*(?P<unit>[A-Za-z]*)\s*"

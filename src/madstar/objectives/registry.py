@@ -8,19 +8,12 @@ or "max"), `unit` and `kind` ("trained", the default, "measured" or "static") ma
 from __future__ import annotations
 
 import difflib
-import hashlib
-import importlib
-import importlib.util
 import reprlib
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from ..errors import ObjectiveError
+from ..plugins import entry_point, entry_point_names, load_attribute, reference_to
 from .builtin import BUILTIN, SHORT_NAMES, TAKES_LENGTH
 from .objective import KINDS, TRAINED, Measurement, Objective, Subject
 from .zero_cost import SCREENS
@@ -47,12 +40,12 @@ def find_objective(name: str) -> Objective:
         if at:
             raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
         return SCREENS[base]
-    plugins = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if base in plugins:
-        if at:
-            raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
-        return from_function(_plugin(plugins[base]), name)
-    known = [*BUILTIN, *SCREENS, *plugins]
+    offered = entry_point_names(ENTRY_POINTS)
+    if base in offered and at:
+        raise ObjectiveError(f"objective '{name}': {base} takes no length; write {base}")
+    if (plugin := _plugin(base)) is not None:
+        return from_function(plugin, name)
+    known = [*BUILTIN, *SCREENS, *offered]
     near = difflib.get_close_matches(base, known, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise ObjectiveError(
@@ -97,73 +90,28 @@ def reference(function: Callable[[Subject], Any]) -> str:
 
     Raises ObjectiveError for a function that they cannot find.
     """
-    name = getattr(function, "__qualname__", "")
-    module = sys.modules.get(getattr(function, "__module__", ""))
-    path = getattr(module, "__file__", None)
-    if not name or "<" in name or "." in name or path is None:
+    found = reference_to(function)
+    if not found:
         raise ObjectiveError(
             f"objective {function!r} cannot be found by worker processes: "
             "define it with def at the top of a file"
         )
-    return f"{Path(path).resolve()}:{name}"
-
-
-def absolute(name: str) -> str:
-    """An objective's name with its file's whole path, so that it is found from any folder later."""
-    where, colon, attribute = name.rpartition(":")
-    if colon and where.endswith(".py") and Path(where).is_file():
-        return f"{Path(where).resolve()}:{attribute}"
-    return name
+    return found
 
 
 def _own(name: str) -> Objective:
-    where, _, attribute = name.rpartition(":")
-    module = _module(name, where)
-    function = getattr(module, attribute, None)
+    function = load_attribute(name, "objective", ObjectiveError)
     if not callable(function):
+        where, _, attribute = name.rpartition(":")
         raise ObjectiveError(f"objective '{name}': {where} has no function '{attribute}'")
     return from_function(function, name)
 
 
-def _module(name: str, where: str) -> ModuleType:
-    if not where.endswith(".py"):
-        with _loading(name, where):
-            return importlib.import_module(where)
-    path = Path(where)
-    if not path.is_file():
-        raise ObjectiveError(f"objective '{name}': there is no file {where}")
-    # One name for each file: files of one name in two folders are two modules.
-    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    spec = importlib.util.spec_from_file_location(f"madstar_objective_{path.stem}_{place}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # data classes look for their module here
-    try:
-        with _loading(name, where):
-            spec.loader.exec_module(module)
-    except ObjectiveError:
-        del sys.modules[spec.name]
-        raise
-    return module
-
-
-def _plugin(point: EntryPoint) -> Callable[[Subject], Any]:
-    with _loading(point.name, point.value):
-        function = point.load()
-    if not callable(function):
-        raise ObjectiveError(f"objective '{point.name}': {point.value} is no function")
-    return cast(Callable[[Subject], Any], function)
-
-
-@contextmanager
-def _loading(name: str, where: str) -> Iterator[None]:
-    """Whatever foreign code raises while it is loaded, as an ObjectiveError of one line."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        raised = _one_line(f"{type(error).__name__}: {error}")
-        raise ObjectiveError(f"objective '{name}': loading {where} failed with {raised}") from error
+def _plugin(name: str) -> Callable[[Subject], Any] | None:
+    function = entry_point(ENTRY_POINTS, name, "objective", ObjectiveError)
+    if function is not None and not callable(function):
+        raise ObjectiveError(f"objective '{name}': what its package offers is no function")
+    return function
 
 
 def _one_line(text: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigurationError, LayerError
 from ..liv.layers.choice import LayerChoice
-from ..plugins import absolute
+from ..plugins import absolute, reference_to
 from ..tasks.mechanistic import PROTOCOL_TASKS, Setting, load_settings
 from ..tasks.mechanistic.layout import read_layout
 from .architecture import Architecture, GenomeStack, LayerStack, MakeModel, ModelFunction
@@ -108,7 +107,7 @@ def find_architecture(
     assert make_model_fn is not None
     if not callable(make_model_fn):
         raise LayerError("make_model_fn is no function: it is called as (task, vocab_size, max_length)")
-    found = _reference(make_model_fn)
+    found = reference_to(make_model_fn)
     own = model_id or str(getattr(make_model_fn, "__name__", "model"))
     return ModelFunction(own, found) if found else ModelFunction(own, "", make_model_fn)
 
@@ -155,13 +154,3 @@ def find_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError("no GPU can be used here: choose --device cpu")
     return name
-
-
-def _reference(function: MakeModel) -> str:
-    """`file.py:name` of a function that other processes can find; empty for any other."""
-    name = getattr(function, "__qualname__", "")
-    module = sys.modules.get(getattr(function, "__module__", ""))
-    path = getattr(module, "__file__", None)
-    if not name or "<" in name or "." in name or path is None or getattr(module, name, None) is not function:
-        return ""
-    return f"{Path(path).resolve()}:{name}"

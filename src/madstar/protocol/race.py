@@ -100,7 +100,10 @@ class Race:
         verdicts = self.verdicts()
         open_ = [point for point, reason in verdicts.items() if reason == "going on"]
         if open_:
-            return [Wanted(self.setting.key, str(p), 0, len(self.own(p, 0))) for p in open_]
+            # Nobody runs ahead: what is trained does not depend on which of the rivals is ready first.
+            lowest = min(len(self.own(p, 0)) for p in open_)
+            at_lowest = (p for p in open_ if len(self.own(p, 0)) == lowest)
+            return [Wanted(self.setting.key, str(p), 0, lowest) for p in at_lowest]
         point = self.chosen()
         if point is None:
             return []

@@ -15,11 +15,11 @@ from ..genome.variation import VariationRates
 from ..objectives import (
     Constraint,
     Objective,
-    absolute,
     absolute_constraint,
     find_objective,
     parse_constraint,
 )
+from ..plugins import absolute
 from ..tasks import BUILT_IN
 from ..training import Budget, TrainingSettings
 
