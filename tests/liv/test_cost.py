@@ -130,9 +130,12 @@ def test_claimed_parameters_and_operations_are_those_of_the_module(genome: str) 
 
 @settings(max_examples=30)
 @given(genome=genomes(), length=st.integers(1, 100))
-def test_claimed_operations_of_any_architecture_are_those_that_run(genome: Genome, length: int) -> None:
+def test_claimed_costs_of_any_architecture_are_those_of_what_runs(genome: Genome, length: int) -> None:
     backbone = genome.build(SMALL, 0)
-    assert cost(backbone.spec, length).flops == counted(backbone, length) + transforms(backbone, length)
+    claim = cost(backbone.spec, length)
+    assert claim.flops == counted(backbone, length) + transforms(backbone, length)
+    assert claim.parameters == sum(p.numel() for p in backbone.parameters())
+    assert claim.cache_elements == sum(layer.operator.state_elements(length) for layer in backbone.layers)
 
 
 def test_operations_of_attention_and_memoryless_by_hand() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .backbone import Backbone
-from .spec import BackboneSpec
+from .assembly import Pool, check_size
+from .backbone import Backbone, Layer
+from .differential import Differential
+from .given import Given
+from .operator import LIV, Size
+from .spec import BackboneSpec, LayerSpec, OperatorSpec
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,63 @@ def skeleton(spec: BackboneSpec) -> Backbone:
 
 def cost(spec: BackboneSpec, length: int, dtype: torch.dtype = torch.bfloat16) -> Cost:
     """The cost at a sequence length; the cache in `dtype`. Raises GenomeError as `Backbone` does."""
-    backbone = skeleton(spec)
-    elements = sum(layer.operator.state_elements(length) for layer in backbone.depth())
-    output = 2 * length * spec.width * spec.vocabulary_size
+    size = Size(spec.width, spec.heads, spec.window, spec.rotary_base)
+    check_size(size)
+    layers = [_figures(layer.operator, layer.shared, size) for layer in spec.layers]
+    elements = sum(operator.state_elements(length) for operator in layers)
+    vocabulary = spec.vocabulary_size * spec.width
     return Cost(
         length=length,
-        parameters=sum(p.numel() for p in backbone.parameters()),
-        flops=sum(layer.operator.flops(length) for layer in backbone.depth()) + output,
+        parameters=_parameters(spec, layers) + vocabulary * (1 if spec.tied else 2) + spec.width,
+        flops=sum(operator.flops(length) for operator in layers) + 2 * length * vocabulary,
         cache_elements=elements,
         cache_bytes=elements * dtype.itemsize,
     )
+
+
+class _Figures(NamedTuple):
+    """What a layer of its own costs: weights of its featurizer by (half, role), the others, the rest."""
+
+    groups: dict[tuple[str, str], int]
+    others: int
+    operator: LIV | Differential | Given
+
+    def flops(self, length: int) -> int:
+        """Of one forward pass over `length` tokens."""
+        return self.operator.flops(length)
+
+    def state_elements(self, length: int) -> int:
+        """Numbers held after `length` tokens."""
+        return self.operator.state_elements(length)
+
+
+@lru_cache(maxsize=4096)
+def _figures(operator: OperatorSpec, shared: tuple[str, ...], size: Size) -> _Figures:
+    """The layer is built once on the meta device: a search asks for thousands of backbones of few layers."""
+    with torch.device("meta"):
+        pool: Pool = {}
+        layer = Layer(LayerSpec(operator, featurizer_pool=0, shared=shared), size, pool)
+    groups = {(half, role): _count(group) for (_, half, role), group in pool.items()}
+    return _Figures(groups, _count(layer) - sum(groups.values()), layer.operator)
+
+
+def _parameters(spec: BackboneSpec, layers: Sequence[_Figures]) -> int:
+    """Weights of all layers, those of a pool once: they are those of its first layer that has them."""
+    pooled: set[tuple[int, str, str]] = set()
+    total = 0
+    for layer, figures in zip(spec.layers, layers, strict=True):
+        total += figures.others
+        for group, weights in figures.groups.items():
+            key = None if layer.featurizer_pool is None else (layer.featurizer_pool, *group)
+            if key not in pooled:
+                total += weights
+            if key is not None:
+                pooled.add(key)
+    return total
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def state_bytes(state: Any) -> int:
