@@ -1,7 +1,7 @@
 """Every error a user can cause, each a type of its own, each one line that says what to do.
 
 The command line prints the message and exits with status 2; a program catches
-`MadstarError` or one of its kinds.
+`MadstarError` or one of its kinds. What other code raises is told by `in_one_line`.
 """
 
 
@@ -47,3 +47,16 @@ class TaskError(MadstarError):
 
 class GraphError(MadstarError):
     """A graph that cannot be read, is not sound, or cannot be traced from a model."""
+
+
+def in_one_line(error: BaseException, most: int = 300) -> str:
+    """An exception's type and message on one line of at most `most` characters.
+
+    For what other code raises: our own errors say all in their message.
+    """
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its message cannot be read)"
+    name = type(error).__name__
+    return (f"{name}: {text}" if text else name)[:most]

@@ -17,7 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from .errors import MadstarError
+from .errors import MadstarError, in_one_line
 
 
 def is_reference(name: str) -> bool:
@@ -122,5 +122,4 @@ def _loading(name: str, where: str, what: str, error: type[MadstarError]) -> Ite
     try:
         yield
     except (Exception, SystemExit) as raised:
-        said = " ".join(f"{type(raised).__name__}: {raised}".split())
-        raise error(f"{what} '{name}': loading {where} failed with {said}") from raised
+        raise error(f"{what} '{name}': loading {where} failed with {in_one_line(raised)}") from raised

@@ -116,7 +116,7 @@ def test_a_worker_killed_while_idle_is_replaced(open_pool, first_ended):
 @pytest.mark.parametrize(
     ("factory", "reason", "restarts"),
     [
-        ("broken_factory", "ValueError: no such corpus$", 0),
+        ("broken_factory", "ValueError: no such corpus and a second line$", 0),
         ("missing", "AttributeError: module 'handlers' has no attribute 'missing'$", 0),
         ("dying_factory", "exited with status 7: the factory's last words$", 1),
     ],

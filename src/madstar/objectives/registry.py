@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ObjectiveError
+from ..errors import ObjectiveError, in_one_line
 from ..plugins import entry_point, entry_point_names, load_attribute, reference_to
 from .builtin import BUILTIN, SHORT_NAMES, TAKES_LENGTH
 from .objective import KINDS, TRAINED, Measurement, Objective, Subject
@@ -70,15 +70,13 @@ def from_function(function: Callable[[Subject], Any], name: str) -> Objective:
         except Exception as error:
             if "allocate memory" in str(error):
                 raise  # the worker tells what ran out of memory from what is wrong
-            raise ObjectiveError(
-                f"objective '{name}' failed with {type(error).__name__}: {_one_line(str(error))}"
-            ) from error
+            raise ObjectiveError(f"objective '{name}' failed with {in_one_line(error)}") from error
         if isinstance(value, Measurement):
             return value
         try:
             return Measurement(float(value))
         except Exception:  # arrays and tensors have errors of their own kinds
-            shown = _one_line(reprlib.repr(value))
+            shown = " ".join(reprlib.repr(value).split())
             raise ObjectiveError(f"objective '{name}' returned {shown}: return a number") from None
 
     said = (function.__doc__ or "").strip().splitlines() or ["the user's own"]
@@ -112,10 +110,6 @@ def _plugin(name: str) -> Callable[[Subject], Any] | None:
     if function is not None and not callable(function):
         raise ObjectiveError(f"objective '{name}': what its package offers is no function")
     return function
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _length(name: str, text: str) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ConfigurationError, LayerError
+from ..errors import ConfigurationError, LayerError, in_one_line
 from ..genome import Genome, Sizes, compile_genome
 from ..liv import AutoEncoder, Backbone, LanguageModel
 from ..liv.compressed import CompressedBackbone
@@ -179,10 +179,9 @@ class ModelFunction(Architecture):
         except LayerError:
             raise
         except Exception as error:
-            told = " ".join(str(error).split())
             raise LayerError(
                 f"model {self.model_id}: making it for {task} (vocabulary {vocabulary_size}, "
-                f"length {length}) failed with {type(error).__name__}: {told}"
+                f"length {length}) failed with {in_one_line(error)}"
             ) from error
         if not isinstance(model, nn.Module):
             raise LayerError(f"model {self.model_id}: the function made a {type(model).__name__}, no module")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..errors import LayerError, MadstarError
+from ..errors import LayerError, MadstarError, in_one_line
 from ..liv.layers.choice import LayerChoice, short
 from ..liv.stack import seeded
 from .architecture import AUTO_ENCODER, Architecture, LayerStack
@@ -100,8 +100,7 @@ def _output(apply: Apply, x: Tensor, where: str) -> Tensor:
     except MadstarError:
         raise
     except Exception as error:
-        told = " ".join(str(error).split())[:300]
-        raise LayerError(f"{where}: the forward pass failed with {type(error).__name__}: {told}") from error
+        raise LayerError(f"{where}: the forward pass failed with {in_one_line(error)}") from error
     if not isinstance(output, Tensor):
         raise LayerError(f"{where}: the output is a {type(output).__name__}, but must be a tensor")
     return output.float()

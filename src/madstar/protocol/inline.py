@@ -10,7 +10,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from ..errors import MadstarError
+from ..errors import MadstarError, in_one_line
 from ..workers import Job, Outcome
 from .architecture import Architecture
 from .worker import Training, train_group
@@ -58,7 +58,7 @@ class InlinePool:
         except MadstarError as raised:
             status, error = "error", " ".join(str(raised).split())
         except Exception as raised:
-            status, error = "error", " ".join(f"{type(raised).__name__}: {raised}".split())
+            status, error = "error", in_one_line(raised)
         seconds = time.monotonic() - clock
         return Outcome(job.id, status, value, error, 0, seconds, began, began + seconds)  # type: ignore[arg-type]
 

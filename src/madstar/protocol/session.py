@@ -17,7 +17,7 @@ from ..archive import Archive, EvaluationRow, RunRow
 from ..archive.lock import RunLock
 from ..errors import ArchiveError, ConfigurationError
 from ..tasks.mechanistic import find_task
-from ..workers import Job, Outcome, WorkerPool
+from ..workers import Job, Outcome, WorkerPool, row_fields
 from .architecture import ModelFunction
 from .checks import check_architecture
 from .inline import InlinePool
@@ -284,7 +284,7 @@ class _Queue:
             group = self.running.pop(outcome.id)
             results = (outcome.value or {}).get("results", [{}] * len(group))
             for wanted, result in zip(group, results, strict=True):
-                self._add_row(wanted, _fields(outcome, result, len(group)))
+                self._add_row(wanted, row_fields(outcome, result, len(group)))
 
     def _add_row(self, wanted: Wanted, fields: dict[str, Any]) -> None:
         row = self.archive.add_evaluation(
@@ -336,20 +336,3 @@ class _Queue:
             return None
         left = sum(r.steps_left() * self.plan.budget.batch * r.setting.length for r in self.races.values())
         return left * seconds / tokens / max(1, self.resources.workers)
-
-
-def _fields(outcome: Outcome, value: dict[str, Any], shared: int) -> dict[str, Any]:
-    """A training's outcome as the fields of its row; the time of a group is divided among its members."""
-    return {
-        "steps": value.get("steps", 0),
-        "tokens": value.get("tokens", 0),
-        "status": value.get("status", outcome.status),
-        "error": value.get("error", outcome.error),
-        "values": value.get("values", {}),
-        "errors": value.get("errors", {}),
-        "curve": value.get("curve", ()),
-        "timings": {**value.get("timings", {}), "total": outcome.seconds / shared},
-        "worker": outcome.worker,
-        "started_at": outcome.started_at,
-        "finished_at": outcome.finished_at,
-    }

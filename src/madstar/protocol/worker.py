@@ -28,13 +28,12 @@ from ..training import (
     together,
 )
 from ..training.example_settings import Accuracy
+from ..workers import Report, steps_told
 from .architecture import Architecture, from_dict
 from .data import Source
 
-Report = Callable[[dict[str, Any]], None]
 TARGET = f"{__name__}:make_handler"
 ACCURACIES: tuple[Accuracy, ...] = ("micro", "macro", "batch_macro")
-_REPORT_SECONDS = 0.5
 _KEEP_SECONDS = 60.0
 _KEPT = 3
 
@@ -98,7 +97,7 @@ def train_group(
     first = runs[0]
     stack = together([run.trainer for run in runs], stacked=stacked)
     look = [run.examples(run.asked.selection, run.asked.looked) for run in runs]
-    kept, tell = time.monotonic(), _progress(report)
+    kept, tell = time.monotonic(), steps_told(report)
     solved = any(_solved(run.trainer) for run in runs)
     while not solved and stack.step < first.asked.stop and len(stack.diverged) < len(runs):
         settings, examples = first.trainer.settings, len(first.trainer.targets)
@@ -220,17 +219,3 @@ def _tensors(source: Source, split: str, seed: int, device: str) -> tuple[Tensor
     # Copies: arrays mapped from a file cannot be written to, which tensors do not know.
     inputs, targets = (torch.from_numpy(np.array(part)).to(device) for part in examples)
     return inputs, targets
-
-
-def _progress(report: Report) -> Callable[[int, int], None]:
-    """Report steps at most twice a second: messages cost time that training could use."""
-    last = 0.0
-
-    def tell(step: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _REPORT_SECONDS:
-            last = now
-            report({"step": step, "total": total})
-
-    return tell

@@ -16,9 +16,8 @@ from ..archive import EvaluationRow, RunRow
 from ..protocol import BenchmarkProgress, Plan
 from ..protocol.race import OK, Wanted
 from .benchmark_terminal import score_words
+from .lines import PROGRESS_SECONDS, Lines
 from .quantities import MISSING, duration, one_line, plural
-
-PROGRESS_SECONDS = 30.0
 
 
 class Told:
@@ -72,34 +71,24 @@ class PlainBenchmark(Told):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._told, self._broken = stream, 0.0, False
+        self._lines, self._told = Lines(stream), 0.0
 
     def began(self, plan: Plan, run: RunRow, done: int) -> None:
         """Say how much there is to do."""
         super().began(plan, run, done)
         before = f", {plural(done, 'training')} done before" if done else ""
         points = plural(len(plan.points), "sweep point")
-        self._say(lambda: f"{run.name}: {plural(len(plan.settings), 'setting')}, {points} each{before}")
+        self._lines.say(lambda: f"{run.name}: {plural(len(plan.settings), 'setting')}, {points} each{before}")
 
     def ended(self, wanted: Wanted, row: EvaluationRow) -> None:
         """Write one line."""
-        self._say(lambda: self.line(wanted, row))
+        self._lines.say(lambda: self.line(wanted, row))
 
     def tick(self, progress: BenchmarkProgress) -> None:
         """Write a line on progress, if the last was long enough ago."""
         if progress.seconds - self._told >= PROGRESS_SECONDS:
             self._told = progress.seconds
-            self._say(lambda: f"benchmark: {_told(progress)}")
-
-    def _say(self, line: Callable[[], str]) -> None:
-        if self._broken:
-            return
-        try:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(line().encode(encoding, "replace").decode(encoding) + "\n")
-            self._stream.flush()
-        except Exception:  # Training must not end because it could not be told of.
-            self._broken = True
+            self._lines.say(lambda: f"benchmark: {_told(progress)}")
 
 
 class LiveBenchmark(Told):

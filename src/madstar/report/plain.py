@@ -10,11 +10,10 @@ from ..archive import CandidateRow, EvaluationRow, RunRow
 from ..objectives import Objective
 from ..search import SearchSettings, Snapshot
 from ..tasks import TextTask
+from .lines import PROGRESS_SECONDS, Lines
 from .measures import heading, look_up
 from .quantities import amount, duration, left, plural
 from .tally import failure, label_of
-
-PROGRESS_SECONDS = 30.0
 
 
 class PlainWatcher:
@@ -24,9 +23,9 @@ class PlainWatcher:
     """
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream, self._clock = stream, clock
+        self._lines, self._clock = Lines(stream), clock
         self._rungs, self._objectives = 0, tuple[Objective, ...]()
-        self._begun, self._told, self._broken = clock(), 0.0, False
+        self._begun, self._told = clock(), 0.0
 
     def began(self, run: RunRow, settings: SearchSettings, task: TextTask, resumed: bool) -> None:
         """Note when the run began, and how it is set."""
@@ -35,14 +34,14 @@ class PlainWatcher:
 
     def evaluated(self, candidate: CandidateRow, evaluation: EvaluationRow) -> None:
         """Write one line: elapsed, candidate, rung, steps, status, objectives or error."""
-        self._say(lambda: self._line(candidate, evaluation))
+        self._lines.say(lambda: self._line(candidate, evaluation))
 
     def tick(self, snapshot: Snapshot) -> None:
         """Write a line on progress, if the last was long enough ago."""
         if snapshot.seconds - self._told < PROGRESS_SECONDS:
             return
         self._told = snapshot.seconds
-        self._say(lambda: self._progress(snapshot))
+        self._lines.say(lambda: self._progress(snapshot))
 
     def close(self) -> None:
         """Nothing is held; a live watcher has something to let go of."""
@@ -75,13 +74,3 @@ class PlainWatcher:
     @staticmethod
     def _stamp(seconds: float) -> str:
         return f"[{duration(seconds):>7}]"
-
-    def _say(self, line: Callable[[], str]) -> None:
-        if self._broken:
-            return
-        try:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(line().encode(encoding, "replace").decode(encoding) + "\n")
-            self._stream.flush()
-        except Exception:  # A search must not end because it could not be told of.
-            self._broken = True

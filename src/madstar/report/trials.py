@@ -11,9 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from ..archive import EvaluationRow
 from ..search.evaluation import TEST
 from ..search.trials import Trial, TrialProgress, TrialWatcher
+from .lines import PROGRESS_SECONDS, Lines
 from .quantities import amount, duration, left, one_line, plural
-
-PROGRESS_SECONDS = 30.0
 
 
 class Trials(TrialWatcher):
@@ -40,35 +39,25 @@ class PlainTrials(Trials):
     """
 
     def __init__(self, stream: TextIO, what: str) -> None:
-        self._stream, self._what = stream, what
-        self._total, self._done, self._told, self._broken = 0, 0, 0.0, False
+        self._lines, self._what = Lines(stream), what
+        self._total, self._done, self._told = 0, 0, 0.0
 
     def began(self, total: int, done: int) -> None:
         """Say how many there are to do."""
         self._total, self._done = total, done
         before = f", {done} done before" if done else ""
-        self._say(lambda: f"{self._what}: {plural(total, 'training')}{before}")
+        self._lines.say(lambda: f"{self._what}: {plural(total, 'training')}{before}")
 
     def ended(self, trial: Trial, row: EvaluationRow) -> None:
         """Write one line."""
         self._done += 1
-        self._say(lambda: f"[{self._done}/{self._total}] {_line(trial, row)}")
+        self._lines.say(lambda: f"[{self._done}/{self._total}] {_line(trial, row)}")
 
     def tick(self, progress: TrialProgress) -> None:
         """Write a line on progress, if the last was long enough ago."""
         if progress.seconds - self._told >= PROGRESS_SECONDS:
             self._told = progress.seconds
-            self._say(lambda: f"{self._what}: {_told(progress)}")
-
-    def _say(self, line: Callable[[], str]) -> None:
-        if self._broken:
-            return
-        try:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            self._stream.write(line().encode(encoding, "replace").decode(encoding) + "\n")
-            self._stream.flush()
-        except Exception:  # Training must not end because it could not be told of.
-            self._broken = True
+            self._lines.say(lambda: f"{self._what}: {_told(progress)}")
 
 
 class LiveTrials(Trials):

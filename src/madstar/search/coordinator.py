@@ -17,10 +17,10 @@ from ..errors import ConfigurationError, OutputError
 from ..genome import baselines, compile_genome
 from ..genome.known import motifs_of
 from ..tasks import TextTask
-from ..workers import Job, Outcome, WorkerPool
+from ..workers import Job, Outcome, WorkerPool, row_fields
 from .admission import Admission
 from .agenda import Agenda
-from .evaluation import FULL, TARGET, row_fields, worker_setup
+from .evaluation import FULL, TARGET, worker_setup
 from .ledger import BASELINE, SEARCH, Ledger, Work
 from .settings import SearchSettings
 from .strategies import Proposal, Strategy, make_strategy

@@ -43,9 +43,8 @@ from ..training import (
     save_weights,
 )
 from ..training.budget import Budget
-from ..workers import Outcome
+from ..workers import Report, steps_told
 
-Report = Callable[[dict[str, Any]], None]
 TARGET = f"{__name__}:make_handler"
 TEST = "test_bits_per_byte"
 SEARCH, REPEAT, VALIDATION = "search", "repeat", "validation"
@@ -53,7 +52,6 @@ FULL = "full"
 """The status of an evaluation that could not write its files: the disk's fault, not the candidate's."""
 # Test windows that a validation scores: so many that only another seed moves the figure.
 _VALIDATION_TEST_WINDOWS = 2048
-_REPORT_SECONDS = 0.5
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -76,24 +74,6 @@ def worker_setup(
         "rungs": list(rungs),
         "objectives": list(objectives),
         "constraints": list(constraints),
-    }
-
-
-def row_fields(outcome: Outcome) -> dict[str, Any]:
-    """What an evaluation's row says of how a job ended; which job it was, the caller knows."""
-    value: dict[str, Any] = outcome.value or {}
-    return {
-        "steps": value.get("steps", 0),
-        "tokens": value.get("tokens", 0),
-        "status": value.get("status", outcome.status),
-        "error": value.get("error", outcome.error),
-        "values": value.get("values", {}),
-        "errors": value.get("errors", {}),
-        "curve": value.get("curve", ()),
-        "timings": {**value.get("timings", {}), "total": outcome.seconds},
-        "worker": outcome.worker,
-        "started_at": outcome.started_at,
-        "finished_at": outcome.finished_at,
     }
 
 
@@ -201,7 +181,7 @@ class Evaluator:
         trainer = Trainer(Backbone(subject.spec, seed), self.task, self.training, seed)
         resumed = stage == SEARCH and payload["rung"] > 0 and load_trunk(trainer, self._trunk(payload))
         built = time.monotonic()
-        trained = trainer.train_to(self._budget(payload), _progress(report))
+        trained = trainer.train_to(self._budget(payload), steps_told(report))
         finished = time.monotonic()
         values, errors, metrics = self._qualities(trained.model, payload["rung"], stage)
         evaluated = time.monotonic()
@@ -305,17 +285,3 @@ def _no_training(seconds: float) -> dict[str, Any]:
         "curve": [],
         "timings": {"measure": seconds},
     }
-
-
-def _progress(report: Report) -> Callable[[int, int], None]:
-    """Report steps at most twice a second: messages cost time that training could use."""
-    last = 0.0
-
-    def tell(step: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _REPORT_SECONDS:
-            last = now
-            report({"step": step, "total": total})
-
-    return tell

@@ -18,8 +18,8 @@ from ..archive import Archive, EvaluationRow, RunRow
 from ..errors import OutputError
 from ..tasks import TextTask
 from ..training import Budget
-from ..workers import Job, Outcome, WorkerPool
-from .evaluation import FULL, TARGET, VALIDATION, row_fields, worker_setup
+from ..workers import Job, Outcome, WorkerPool, row_fields
+from .evaluation import FULL, TARGET, VALIDATION, worker_setup
 from .settings import SearchSettings
 
 _TICK = 0.5

@@ -6,5 +6,6 @@ bytes, and answers every one of them with an `Outcome`. Messages are JSON in bot
 
 from madstar.workers.job import Job, Outcome, Status
 from madstar.workers.pool import WorkerPool
+from madstar.workers.reporting import Report, row_fields, steps_told
 
-__all__ = ["Job", "Outcome", "Status", "WorkerPool"]
+__all__ = ["Job", "Outcome", "Report", "Status", "WorkerPool", "row_fields", "steps_told"]

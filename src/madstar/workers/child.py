@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from madstar.errors import in_one_line
 from madstar.workers.frames import FrameReader, encode
 from madstar.workers.lifeline import hold_on
-from madstar.workers.limits import memory_ceiling, one_line, private_bytes, ran_out_of_memory
+from madstar.workers.limits import memory_ceiling, private_bytes, ran_out_of_memory
+from madstar.workers.reporting import Report
 
-Report = Callable[[dict[str, Any]], None]
 Handler = Callable[[dict[str, Any], Report], dict[str, Any]]
 
 
@@ -57,7 +58,7 @@ def main(descriptor: int) -> None:
         handler = _load(hello["target"])(hello["setup"])
         _one_thread()
     except BaseException as error:
-        channel.send({"kind": "failed", "error": one_line(error)})
+        channel.send({"kind": "failed", "error": in_one_line(error)})
         return
     baseline = private_bytes()
     channel.send({"kind": "ready"})
@@ -123,7 +124,7 @@ def _answer(channel: _Channel, handler: Handler, job: dict[str, Any], ceiling: i
         return
     except BaseException as error:
         status = "memory" if ran_out_of_memory(error) else "error"
-        done |= {"status": status, "value": None, "error": one_line(error)}
+        done |= {"status": status, "value": None, "error": in_one_line(error)}
     _flush()
     channel.send(done)
 

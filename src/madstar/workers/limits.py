@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from madstar.errors import in_one_line
+
 ENFORCED = sys.platform == "linux"
 """Whether the kernel counts all private memory against RLIMIT_DATA (elsewhere: only the heap's break)."""
 
@@ -53,7 +55,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
             isinstance(current, OSError) and current.errno == errno.ENOMEM
         ):
             return True
-        if isinstance(current, RuntimeError | ImportError) and speaks_of_memory(one_line(current)):
+        if isinstance(current, RuntimeError | ImportError) and speaks_of_memory(in_one_line(current)):
             return True
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return False
@@ -63,14 +65,3 @@ def speaks_of_memory(text: str) -> bool:
     """Tell whether a message is one that libraries print when an allocation failed."""
     lowered = text.lower()
     return any(sign in lowered for sign in _SIGNS)
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception's type and the first line of its message, at most 300 characters."""
-    try:
-        text = str(error).strip()
-    except Exception:
-        text = "(its message cannot be read)"
-    first = text.splitlines()[0].strip() if text else ""
-    name = type(error).__name__
-    return (f"{name}: {first}" if first else name)[:300]

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from ...errors import LayerError
+from ...errors import LayerError, in_one_line
 from ...plugins import absolute, entry_point, entry_point_names, is_reference, load_attribute
 from .catalogue import CATALOGUE, LayerEntry
 
@@ -61,7 +61,7 @@ class LayerChoice:
         except Exception as error:
             raise LayerError(
                 f"layer {self.name}: building it at width {dim} and length {max_length} failed with "
-                f"{type(error).__name__}: {_one_line(error)}"
+                f"{in_one_line(error)}"
             ) from error
         if not isinstance(layer, nn.Module):
             raise LayerError(f"layer {self.name} made a {type(layer).__name__}: it must be a torch.nn.Module")
@@ -134,7 +134,3 @@ def _check_takes(make: MakeLayer, name: str, settings: Mapping[str, Any]) -> Non
             f"layer {short(name)} takes no {missing[0]}: a layer is made as Layer(dim=..., max_length=..., "
             "its settings...); add the argument, or **settings"
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

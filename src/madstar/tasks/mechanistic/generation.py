@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-from madstar.errors import TaskError
+from madstar.errors import TaskError, in_one_line
 
 from .registry import find_task
 from .setting import Setting
@@ -36,8 +36,9 @@ def generate(setting: Setting, split: str, seed: int, compatible: bool = False) 
             "memory; give fewer or shorter ones"
         ) from error
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise TaskError(f"task '{setting.task}' failed to generate {setting.name}: {said}") from error
+        raise TaskError(
+            f"task '{setting.task}' failed to generate {setting.name}: {in_one_line(error)}"
+        ) from error
     return _sound(task, setting, count, examples)
 
 

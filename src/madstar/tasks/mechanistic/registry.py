@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from madstar.errors import TaskError
+from madstar.errors import TaskError, in_one_line
 from madstar.plugins import absolute, entry_point, entry_point_names, is_reference, load_attribute, nearest
 
 from .compression import Compression
@@ -83,8 +83,7 @@ def _task(found: object, name: str) -> Task:
         try:
             task = kind()
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise TaskError(f"task '{name}' cannot be made: {said}") from error
+            raise TaskError(f"task '{name}' cannot be made: {in_one_line(error)}") from error
     elif callable(found) and not isinstance(found, type):
         task = _from_function(found, name)
     else:
