@@ -181,7 +181,7 @@ def test_tokenizers(content: bytes | None, words: list[str], text: Path) -> None
     [
         (None, "own.py:score", ["own.py:score", "no file own.py"]),
         ("def other(subject): return 1", "own.py:score", ["own.py has no 'score'"]),
-        ("score = 3", "own.py:score", ["own.py has no 'score'"]),
+        ("score = 3", "own.py:score", ["own.py has no function 'score'"]),
         ("raise RuntimeError('no\\nluck')", "own.py:score", ["own.py failed", "RuntimeError: no luck"]),
         ("def score(:", "own.py:score", ["own.py failed", "SyntaxError"]),
         ("import sys\nsys.exit(3)", "own.py:score", ["own.py failed", "SystemExit"]),
