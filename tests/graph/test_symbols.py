@@ -1,10 +1,14 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from madstar.graph.dims import evaluate
 from madstar.graph.recording import Origin, Record, Recording, Step
 from madstar.graph.symbols import Sizes
+from madstar.graph.trace import trace
+
+from .interpreter import floats
 
 BINDINGS = [{"batch": 2, "length": 16}, {"batch": 3, "length": 20}, {"batch": 5, "length": 31}]
 
@@ -78,3 +82,30 @@ def test_what_a_constant_holds_follows_the_sizes():
     for run, sizes in zip(runs, BINDINGS, strict=True):
         run.value((2,), "int64", Origin("constant", data=[sizes["length"], 7]))
     assert Sizes(runs, BINDINGS).data(0) == ("length", 7)
+
+
+class Scan(nn.Module):
+    """A loop over the length between two products."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.after = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        x = self.before(x)
+        state, states = x[:, 0], []
+        for turn in range(x.shape[1]):
+            state = state * 0.5 + x[:, turn]
+            states.append(state)
+        return self.after(torch.stack(states, 1))
+
+
+def test_turns_of_unrolled_loops_meet_those_of_the_same_number():
+    """In every block alike, however many there are; so that equal blocks are found to be equal."""
+    graph = trace(nn.Sequential(*(Scan() for _ in range(4))), floats)
+    assert graph.facts["unrolled_over"] == ["length"]
+    scans = [block for block in graph.definitions.values() if block.kind == "Scan"]
+    assert len(scans) == 1
+    read = [dict(item.attributes)["index"] for item in scans[0].items if item.op == "getitem"]
+    every = ("slice", None, None, None)
+    assert read == [(every, 0), *((every, turn) for turn in range(16))]

@@ -26,6 +26,9 @@ _WHICH = "A graph file, or what madstar trace takes."
 def show(
     graph: Annotated[str, typer.Argument(metavar="G", help=_WHICH)],
     depth: Annotated[int, typer.Option(help="Levels of blocks to open.")] = 2,
+    every: Annotated[
+        bool, typer.Option("--nodes", help="A line for every node, also for those that cost nothing.")
+    ] = False,
     as_json: AsJson = False,
     dot: Annotated[Path | None, typer.Option("--dot", help="Also write it for Graphviz.")] = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Also draw it, to this file.")] = None,
@@ -43,7 +46,7 @@ def show(
     if svg is not None:
         from ..graph.svg import to_svg
 
-        _write(svg, to_svg(found))
+        _write(svg, to_svg(found, depth=depth))
     if as_json:
         print_document(document_of(found) | {"tree": _rows(found, depth)})
         return
@@ -53,11 +56,11 @@ def show(
         from ..graph.tree import table
 
         console = Console()
-        console.print(table(found, depth, console.width))
+        console.print(table(found, depth, console.width, every=every))
     else:
         from ..graph.tree import text
 
-        typer.echo(text(found, depth, width()), nl=False)
+        typer.echo(text(found, depth, width(), every=every), nl=False)
 
 
 @command("diff", within=_graphs)
@@ -78,6 +81,32 @@ def diff(
         typer.echo(difference.text(), nl=False)
 
 
+@command("check", within=_graphs)
+def check(
+    graph: Annotated[str, typer.Argument(metavar="G", help=_WHICH)],
+    causal: Annotated[
+        bool | None,
+        typer.Option(
+            help="Look for paths from the future, or do not; else in models that are called causal."
+        ),
+    ] = None,
+    symbol: Annotated[str, typer.Option(help="The size along which a model is causal.")] = "length",
+    as_json: AsJson = False,
+    inputs: Inputs = None,
+    shrunk: Shrunk = False,
+) -> None:
+    """Look for faults in shapes and dtypes, what is unused, paths from the future. Status 1 for errors."""
+    from ..graph.checking import check as checked
+
+    report = checked(opened(graph, inputs, shrunk), causal=causal, symbol=symbol)
+    if as_json:
+        print_document(report.to_dict())
+    else:
+        typer.echo(report.text(), nl=False)
+    if report.errors:
+        raise typer.Exit(1)
+
+
 def _one_of_two(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
     """--input and --shrunk go to the one, or the two, that can have them."""
     scheme = address.partition(":")[0]
@@ -88,7 +117,7 @@ def _one_of_two(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
 def _rows(graph: Graph, depth: int) -> list[dict[str, Any]]:
     from ..graph.tree import rows
 
-    keys = ("depth", "label", "kind", "shape", "parameters", "flops")
+    keys = ("depth", "label", "kind", "shape", "result", "parameters", "flops")
     return [{key: getattr(row, key) for key in keys} for row in rows(graph, depth)]
 
 

@@ -12,6 +12,7 @@ import typer
 from .addresses import Inputs, Shrunk, traced
 from .app import command
 from .document import print_document
+from .limits import limited
 from .options import AsJson
 
 if TYPE_CHECKING:
@@ -34,10 +35,20 @@ def trace(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the graph there: FILE.graph.json, or .json.gz.")
     ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", help="Seconds; none if not given.")
+    ] = None,
+    memory_limit: Annotated[
+        float | None, typer.Option("--memory-limit", help="GiB beyond what madstar takes; none if not given.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trace a model to its computation graph, without weights and without a download."""
-    graph = traced(model, inputs, shrunk)
+    if time_limit is None and memory_limit is None:
+        graph = traced(model, inputs, shrunk)
+    else:
+        with limited(model, time_limit, memory_limit):
+            graph = traced(model, inputs, shrunk)
     if out is not None:
         from ..graph.json_format import save
 

@@ -11,14 +11,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checking import check
     from .diff import diff
     from .json_format import load, save
     from .model import Graph
     from .trace import trace
 
-_HOMES = {"Graph": "model", "diff": "diff", "load": "json_format", "save": "json_format", "trace": "trace"}
+_HOMES = {
+    "Graph": "model",
+    "check": "checking",
+    "diff": "diff",
+    "load": "json_format",
+    "save": "json_format",
+    "trace": "trace",
+}
 
-__all__ = ["Graph", "diff", "load", "save", "trace"]
+__all__ = ["Graph", "check", "diff", "load", "save", "trace"]
 
 
 class _Room(ModuleType):

@@ -83,6 +83,9 @@ class Assembler:
         """Fill `definitions`; the name of the one that is the whole comes back."""
         self._live()
         self._blocks()
+        if (whole := self.blocks[0]) is not None:
+            for _, value in self.recording.inputs:  # all, in the order of their names, used or not
+                self._local(whole, value)
         for index, record in enumerate(self.recording.records):
             if index in self.alive:
                 self._node(index, self.home[record.instance], self.node_path.get(index, ""))

@@ -116,6 +116,8 @@ def describe(function: Callable[..., Any]) -> Function:
 
 def _describe(function: Callable[..., Any]) -> Function:
     called = getattr(function, "__name__", None) or str(function)
+    if function is torch.nn.functional.unfold:
+        called = "im2col"  # Tensor.unfold is another function
     if called == "__get__":
         called = getattr(getattr(function, "__self__", None), "__name__", "")
         return Function(called, ("input",), "", called, False, called not in _PROPERTIES)
@@ -150,6 +152,8 @@ def _slots(
     """
     if function is torch.embedding:
         return ("weight", "input"), ""
+    if function is torch.Tensor.where:
+        return ("input", "condition", "other"), ""
     if function is torch.batch_norm:
         return ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps"), ""
     if isinstance(function, torch._ops.OpOverload):
@@ -160,6 +164,9 @@ def _slots(
         own = inspect.signature(function)
     except (TypeError, ValueError):
         return _schema(name), ""
+    given = own.parameters.values()
+    if known is not None and all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in given):
+        return known.slots, known.variadic  # a dispatcher that hands everything on, such as F.max_pool2d
     names, variadic = [], ""
     for parameter in own.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:

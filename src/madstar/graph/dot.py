@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .model import Call, Definition, Graph
 from .soundness import sources
-from .tree import label_of, shape_text
+from .tree import gathered, label_of, names_of, plain, shape_text
 
 
 def to_dot(graph: Graph, depth: int | None = None) -> str:
-    """Text in the DOT language. Blocks deeper than `depth` are boxes; None opens all of them."""
+    """Text in the DOT language. Blocks deeper than `depth` are boxes; None opens all of them.
+
+    Nodes in a row that cost nothing are one box.
+    """
     writer = _Writer(graph, depth)
     known = {}
     for value, name in zip(graph.main.inputs, graph.input_names, strict=True):
@@ -38,8 +41,15 @@ class _Writer:
     def block(self, definition: Definition, known: dict[str, str], level: int) -> list[str]:
         """Write the items of a block; gives the box of each of its outputs ("" for a weight)."""
         known = dict(known)
-        for item in definition.items:
-            taken = [known.get(source, "") for source in sources(item)]
+        for items in gathered(definition):
+            item = items[0]
+            taken = [known.get(source, "") for part in items for source in sources(part)]
+            if len(items) > 1:
+                names = f"{len(items)} nodes\n{names_of(items)}\n{shape_text(*items[-1].outputs[:1])}"
+                box = self.box(names, 'style="dashed"', level)
+                self.edges += [f"  {source} -> {box};" for source in dict.fromkeys(taken) if source]
+                known |= {f"%{value.name}": box for part in items for value in part.outputs}
+                continue
             if isinstance(item, Call) and (self.depth is None or level <= self.depth):
                 inside = self.graph.definitions[item.definition]
                 given = self._cluster(item, inside, taken, level)
@@ -68,5 +78,5 @@ class _Writer:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "\\n".join(plain(line) for line in escaped.split("\n")) + '"'

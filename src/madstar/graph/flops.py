@@ -1,8 +1,9 @@
 """FLOPs of one node: two for each multiply-add of products, convolutions and attention, nothing for others.
 
 The convention is that of torch.utils.flop_counter: a bias costs nothing, and attention is its two products in
-full, whether a mask hides a part of them or not. Where an operation stands for several (an LSTM, an einsum),
-they are counted from its body, as far as that was recorded.
+full, whether a mask hides a part of them or not. One thing more is counted: the grouped product of experts,
+of which torch's counter knows nothing. Where an operation stands for several (an LSTM, an einsum), they are
+counted from its body, as far as that was recorded.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def _operation(op: str, at: Shapes, outputs: list[Shape], attributes: Mapping[st
         if op == first[0] and first[1] in at:
             batches = at[first[1]][:1] if op == "addbmm" else ()
             return product(2, *result, at[first[1]][-1], *batches)
+    if op == "grouped_mm" and {"input", "mat2"} <= set(at) and len(at["mat2"]) == 3:
+        return product(2, *result, at["input"][-1])
     if op.startswith("conv") and {"input", "weight"} <= set(at):
         # One multiply-add for each weight and place: of the results, or if transposed of the inputs.
         weight = at["weight"]

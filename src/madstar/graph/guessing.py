@@ -3,7 +3,7 @@
 | asked                                         | taken                                              |
 |-----------------------------------------------|----------------------------------------------------|
 | a number (`.item()`, `int(t)`)                | 1                                                  |
-| a truth (`if t:`)                             | False for any, ne, gt, lt, isnan, isinf; else True |
+| a truth (`if t:`)                             | False for any, eq, ne, gt, lt, isnan; else True    |
 | equality of tensors                           | True                                               |
 | where a tensor is not zero, boolean indexing  | as many places as the longest dimension has        |
 | masked_select                                 | half of the elements                               |
@@ -25,13 +25,13 @@ aten = torch.ops.aten
 Answer = tuple[Any, str]
 Ask = Callable[[Sequence[Any], Mapping[str, Any], str], "Answer | None"]
 
-_RATHER_FALSE = ("any", "ne", "gt", "lt", "isnan", "isinf", "logical_not")
+RATHER_FALSE = ("any", "eq", "ne", "gt", "lt", "isnan", "isinf", "logical_not")
 
 
 def _number(args: Sequence[Any], kwargs: Mapping[str, Any], maker: str) -> Answer | None:
     tensor = args[0]
     if tensor.dtype is torch.bool:
-        taken = maker not in _RATHER_FALSE
+        taken = maker not in RATHER_FALSE
         return taken, str(taken)
     return (1.0, "1.0") if tensor.dtype.is_floating_point else (1, "1")
 

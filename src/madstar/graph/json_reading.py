@@ -249,4 +249,6 @@ def _strings(value: Any, where: str) -> tuple[str, ...]:
 def _integers(value: Any, where: str) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(part) is int for part in value):
         raise GraphError(f"{where}: must be a list of whole numbers")
+    if any(abs(part) >= 2**63 for part in value):
+        raise GraphError(f"{where}: a number beyond 64 bits; no tensor has such a size")
     return tuple(value)

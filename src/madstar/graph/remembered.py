@@ -1,4 +1,9 @@
-"""Shapes of ATen operations on the meta device, computed once: layers repeat, and shapes cost Python."""
+"""Shapes of ATen operations on the meta device, computed once: layers repeat, and shapes cost Python.
+
+What makes a tensor out of none is not remembered, and neither is what takes a tensor marked as `VALUED`: a
+mode beneath the tracer may know values of those, and must see the operation to compute the next. Nor is what
+gives truths, which it may be asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+VALUED = "_madstar_valued"
+"""The attribute of a meta tensor whose values are known outside of it."""
 
 _META = torch.device("meta")
 _PLAIN = (Tensor, torch.nn.Parameter)
@@ -21,6 +29,11 @@ class Remembered:
 
     def run(self, overload: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the operation gives. Only for those whose schema says that nothing is aliased or written."""
+        first = args[0] if args else None
+        if isinstance(first, (list, tuple)) and first:
+            first = first[0]
+        if not isinstance(first, Tensor):
+            return overload(*args, **kwargs)
         key = _key((overload, args, kwargs) if kwargs else (overload, args))
         if key is None:
             return overload(*args, **kwargs)
@@ -41,14 +54,30 @@ class Remembered:
 
 
 def _run(overload: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    if overload is torch.ops.aten._grouped_mm.default and args[0].dtype is torch.float32:
-        # The kernel takes it, the shape function of the meta device wants bfloat16.
-        half = [
-            part.bfloat16() if isinstance(part, Tensor) and part.is_floating_point() else part
-            for part in args
-        ]
-        return overload(*half, **kwargs).float()
+    if overload is torch.ops.aten._grouped_mm.default and args[0].device == _META:
+        return grouped_product(*args, **kwargs)
     return overload(*args, **kwargs)
+
+
+def grouped_product(
+    first: Tensor,
+    second: Tensor,
+    offsets: Tensor | None = None,
+    bias: Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+    *,
+    offs: Tensor | None = None,
+) -> Tensor:
+    """The form of aten._grouped_mm: matrices of groups, whose rows, columns or inner sizes `offs` divides.
+
+    torch's own shape function for the meta device refuses all dtypes but bfloat16 and sizes that are no
+    multiple of 16 bytes; those are limits of one kernel, around which models go on their devices.
+    """
+    offs = offs if offs is not None else offsets
+    groups = [second.shape[0]] if first.dim() == second.dim() == 3 else []
+    if first.dim() == second.dim() == 2 and offs is not None:
+        groups = [offs.shape[0]]
+    return first.new_empty((*groups, first.shape[-2], second.shape[-1]), dtype=out_dtype or first.dtype)
 
 
 def _forms(result: Any) -> list[_Form] | _Form | None:
@@ -60,14 +89,15 @@ def _forms(result: Any) -> list[_Form] | _Form | None:
 
 
 def _simple(tensor: Tensor) -> bool:
-    return tensor.device == _META and tensor.layout is torch.strided and tensor.storage_offset() == 0
+    plain = tensor.device == _META and tensor.layout is torch.strided and tensor.storage_offset() == 0
+    return plain and tensor.dtype is not torch.bool
 
 
 def _key(given: Any) -> Any:
-    """A hashable picture of arguments; None where a tensor is not on meta, or something has no hash."""
+    """A hashable picture of arguments; None where a tensor's values may be known, or something has no hash."""
     kind = type(given)
     if kind in _PLAIN:
-        if given.device != _META or given.layout is not torch.strided:
+        if given.device != _META or given.layout is not torch.strided or hasattr(given, VALUED):
             return None
         return (given.shape, given.stride(), given.dtype, given.is_conj())
     if kind is tuple or kind is list:

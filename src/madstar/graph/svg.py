@@ -1,115 +1,196 @@
-"""One level of a graph as a drawing: items in layers from top to bottom, folded blocks as boxes with counts.
+"""Blocks of a graph as a drawing: each block once, its items in layers, folded blocks as boxes with counts.
 
-The layout is made here: an item stands below all that it needs, and within its layer near what it takes.
-One level at a time keeps the drawing of a model of any depth small.
+One block at a time keeps the drawing of a model of any depth small: a model of 80 equal layers has one box
+for them, and the layer is drawn beside it. Nodes in a row that cost nothing are one box.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 from ..errors import GraphError
-from .model import Call, Definition, Graph
+from .layers import Plan, plan
+from .model import Call, Definition, Graph, Item, Value
 from .soundness import sources
-from .tree import label_of, shape_text
+from .statistics import Cost, block_costs
+from .tree import amount, class_of, gathered, names_of, path_of, plain, shape_text
 
-_WIDE, _HIGH, _GAP_X, _GAP_Y, _EDGE = 190, 38, 24, 34, 20
-_MOST = 3000
+_LINE, _PAD, _LETTER, _SMALL, _LEAST, _MOST_LETTERS, _EDGE, _TITLE = 15, 8, 6.6, 5.4, 90, 40, 20, 30
+_MOST, _SHELF = 3000, 1500
 _STYLE = (
-    "text{font:11px sans-serif;text-anchor:middle;fill:#222}.s{fill:#777;font-size:9px}"
-    "rect{fill:#fff;stroke:#888;rx:5}.b rect{fill:#e8eef7;stroke:#4a6fa5}.i rect{fill:#f3f3f3;rx:18}"
-    "path{fill:none;stroke:#999}"
+    "text{font:11px sans-serif;text-anchor:middle;fill:#222}.k{fill:#4a6fa5}.s{fill:#777;font-size:9px}"
+    ".h{font-size:13px;font-weight:bold;text-anchor:start}rect{fill:#fff;stroke:#999;rx:5}"
+    ".b rect{fill:#e8eef7;stroke:#4a6fa5}.w rect{fill:#f7f4ea;stroke:#a08a4a}.i rect{fill:#f3f3f3;rx:14}"
+    ".g rect{stroke-dasharray:3 2}path{fill:none;stroke:#999}marker path{fill:#999}"
 )
+_ARROW = (
+    '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" '
+    'orient="auto"><path d="M0,0L8,4L0,8z"/></marker></defs>'
+)
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def to_svg(graph: Graph, block: str = "") -> str:
+class _Box(NamedTuple):
+    kind: str
+    lines: tuple[tuple[str, str], ...]
+    title: str
+    stacked: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        widths = [len(text) * (_SMALL if style == "s" else _LETTER) for style, text in self.lines]
+        return max(_LEAST, round(max(widths)) + 2 * _PAD), len(self.lines) * _LINE + _PAD
+
+
+def to_svg(graph: Graph, block: str = "", depth: int = 1) -> str:
     """The drawing of the whole, or of the block with that definition's name, as SVG.
+
+    With a depth of 2 and more the blocks in it are drawn too, each once, to that many levels.
 
     Raises GraphError for an unknown block, and for one of more than 3,000 items.
     """
-    definition = graph.definitions.get(block or graph.root)
-    if definition is None:
+    if (block or graph.root) not in graph.definitions:
         raise GraphError(f"there is no block {block!r}; blocks are {', '.join(list(graph.definitions)[:8])}")
-    if len(definition.items) > _MOST:
-        raise GraphError(
-            f"block {definition.name!r} has {len(definition.items):,} items; draw a folded graph"
-        )
-    boxes, edges = _boxes(graph, definition)
-    places = _places(boxes, edges)
-    wide = max(x for x, _ in places) + _WIDE + _EDGE
-    high = max(y for _, y in places) + _HIGH + _EDGE
+    costs = block_costs(graph)
+    panels = []
+    for name in _reached(graph, block or graph.root, depth):
+        boxes, edges = _boxes(graph, graph.definitions[name], costs)
+        panels.append((name, boxes, plan([box.size for box in boxes], edges)))
+    places, wide, high = _shelves([made for _, _, made in panels])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" '
-        f'width="{wide}" height="{high}">',
-        f"<title>{escape(definition.kind)}</title><style>{_STYLE}</style>",
+        f'{head} width="{wide}" height="{high}">',
+        f"<title>{_safe(graph.name)}</title><style>{_STYLE}</style>{_ARROW}",
+        '<rect width="100%" height="100%" style="stroke:none;rx:0"/>',
     ]
-    for start, end in edges:
-        (x, y), (u, v) = places[start], places[end]
-        x, y, u = x + _WIDE // 2, y + _HIGH, u + _WIDE // 2
-        bend = max(16, (v - y) // 2)
-        lines.append(f'<path d="M{x},{y}C{x},{y + bend} {u},{v - bend} {u},{v}"/>')
-    for (kind, label, small), (x, y) in zip(boxes, places, strict=True):
-        lines.append(
-            f'<g class="{kind}"><title>{escape(label)} {escape(small)}</title>'
-            f'<rect x="{x}" y="{y}" width="{_WIDE}" height="{_HIGH}"/>'
-            f'<text x="{x + _WIDE // 2}" y="{y + 16}">{escape(_cut(label, 30))}</text>'
-            f'<text class="s" x="{x + _WIDE // 2}" y="{y + 30}">{escape(_cut(small, 38))}</text></g>'
-        )
+    for (name, boxes, made), (x, y) in zip(panels, places, strict=True):
+        lines.append(f'<g transform="translate({x},{y})"><text class="h" y="-10">{_safe(name)}</text>')
+        lines += [_line(points) for points in made.lines]
+        lines += [_drawn(box, corner) for box, corner in zip(boxes, made.corners, strict=True)]
+        lines.append("</g>")
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _boxes(graph: Graph, definition: Definition) -> tuple[list[tuple[str, str, str]], list[tuple[int, int]]]:
-    """Class, label and small print of each box; and which is drawn to which."""
-    boxes = [("i", value.name, shape_text(value)) for value in definition.inputs]
+def _reached(graph: Graph, root: str, depth: int) -> list[str]:
+    """The blocks to draw: the first, and those in it, level by level, each once."""
+    found, level = [root], [root]
+    for _ in range(max(depth, 1) - 1):
+        items = [item for name in level for item in graph.definitions[name].items]
+        inner = [item.definition for item in items if isinstance(item, Call)]
+        level = [name for name in dict.fromkeys(inner) if name not in found]
+        found += level
+    for name in found:
+        if len(graph.definitions[name].items) > _MOST:
+            count = len(graph.definitions[name].items)
+            raise GraphError(f"block {name!r} has {count:,} items; draw a folded graph")
+    return found
+
+
+def _boxes(
+    graph: Graph, definition: Definition, costs: dict[str, Cost]
+) -> tuple[list[_Box], list[tuple[int, int]]]:
+    """The boxes in the order of computation; and which is drawn to which."""
+    whole = definition is graph.main
+    names = graph.input_names if whole else tuple(value.name for value in definition.inputs)
+    boxes = [_end(name, value) for name, value in zip(names, definition.inputs, strict=True)]
+    known = {f"%{value.name}": value for value in definition.inputs}
     made = {f"%{value.name}": i for i, value in enumerate(definition.inputs)}
-    edges: list[tuple[int, int]] = []
-    for item in definition.items:
+    edges: dict[tuple[int, int], None] = {}
+    for items in gathered(definition):
         here = len(boxes)
-        small = shape_text(*item.outputs[:1])
-        boxes.append(("b" if isinstance(item, Call) else "n", label_of(graph, item), small))
-        edges += [(made[s], here) for s in dict.fromkeys(sources(item)) if s in made]
-        made |= {f"%{value.name}": here for value in item.outputs}
-    for number, source in enumerate(definition.outputs):
+        boxes.append(_box(graph, definition, items, costs))
+        for item in items:
+            for source in sources(item):
+                if source in made and made[source] != here:
+                    edges[made[source], here] = None
+            known |= {f"%{value.name}": value for value in item.outputs}
+            made |= {f"%{value.name}": here for value in item.outputs}
+    given = graph.output_names if whole else tuple(f"output {n}" for n in range(len(definition.outputs)))
+    for name, source in zip(
+        given if len(given) > 1 or whole else ("output",), definition.outputs, strict=True
+    ):
         if source in made:
-            edges.append((made[source], len(boxes)))
-            boxes.append(("i", f"output {number}" if len(definition.outputs) > 1 else "output", ""))
-    return boxes, list(dict.fromkeys(edges))
+            edges[made[source], len(boxes)] = None
+            boxes.append(_end(name, known[source]))
+    return boxes, list(edges)
 
 
-def _places(boxes: list[tuple[str, str, str]], edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    before: list[list[int]] = [[] for _ in boxes]
-    after: list[list[int]] = [[] for _ in boxes]
-    for start, end in edges:
-        before[end].append(start)
-        after[start].append(end)
-    layer = [0] * len(boxes)
-    for box in range(len(boxes)):  # boxes are in the order of computation
-        layer[box] = max((layer[start] + 1 for start in before[box]), default=0)
-    for box in range(len(boxes)):  # inputs stand just above what takes them first
-        if not before[box] and after[box]:
-            layer[box] = max(0, min(layer[end] for end in after[box]) - 1)
-    rows: dict[int, list[int]] = {}
-    for box, row in enumerate(layer):
-        rows.setdefault(row, []).append(box)
-    middle: dict[int, float] = {}
-    for row in sorted(rows):
-        wanted = {b: _mean([middle[s] for s in before[b] if s in middle]) for b in rows[row]}
-        rows[row].sort(key=lambda b: (wanted[b], b))
-        for number, box in enumerate(rows[row]):
-            middle[box] = number - (len(rows[row]) - 1) / 2
-    left = -min(middle.values(), default=0)
-    return [
-        (
-            _EDGE + round((middle[box] + left) * (_WIDE + _GAP_X)),
-            _EDGE + layer[box] * (_HIGH + _GAP_Y),
-        )
-        for box in range(len(boxes))
-    ] or [(0, 0)]
+def _end(name: str, value: Value) -> _Box:
+    return _Box("i", (("", _cut(name)), ("s", _cut(shape_text(value)))), f"{name} {shape_text(value)}")
 
 
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers) if numbers else 0.0
+def _box(graph: Graph, definition: Definition, items: Sequence[Item], costs: dict[str, Cost]) -> _Box:
+    item, small = items[0], shape_text(*items[-1].outputs[:2])
+    if len(items) > 1:
+        names = names_of(items)
+        return _Box("g", (("", f"{len(items)} nodes"), ("s", _cut(names)), ("s", _cut(small))), names)
+    weights = {f"@{p.path}" for p in definition.parameters}
+    path, kind = path_of(item), class_of(graph, item)
+    if isinstance(item, Call):  # the heading under which it is drawn itself
+        kind = item.definition + kind[len(graph.definitions[item.definition].kind) :]
+    title = f"{path}  {kind}  {small}".strip()
+    if isinstance(item, Call):
+        count = amount(costs[item.definition].parameters * len(set(item.paths)))
+        if count:
+            small = f"{small} · {count} parameters"
+        kind_of_box = "b"
+    else:
+        kind_of_box = "w" if any(argument.source in weights for argument in item.arguments) else "n"
+    words = [("", _cut(path)), ("k", _cut(kind))] if path else [("", _cut(kind))]
+    stacked = isinstance(item, Call) and item.count > 1
+    return _Box(kind_of_box, (*words, ("s", _cut(small, 48))), title, stacked)
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _shelves(plans: Sequence[Plan]) -> tuple[list[tuple[int, int]], int, int]:
+    """Where each drawing stands: side by side, on as many shelves as it takes; and the size of all."""
+    places: list[tuple[int, int]] = []
+    x, y, shelf, wide = _EDGE, _EDGE, 0, 0
+    for made in plans:
+        if x > _EDGE and x + made.width > _SHELF:
+            x, y, shelf = _EDGE, y + shelf + 2 * _EDGE, 0
+        places.append((x, y + _TITLE))
+        shelf = max(shelf, made.height + _TITLE)
+        x += max(made.width, 160) + 3 * _EDGE
+        wide = max(wide, x - 2 * _EDGE)
+    return places, wide, y + shelf + _EDGE
+
+
+def _line(points: Sequence[tuple[int, int]]) -> str:
+    (x, y), *rest = points
+    way = [f"M{x},{y}"]
+    for number, (u, v) in enumerate(rest):
+        if number % 2:  # through a layer
+            way.append(f"L{u},{v}")
+        else:
+            bend = (v - y) // 2
+            way.append(f"C{x},{y + bend} {u},{v - bend} {u},{v}")
+        x, y = u, v
+    return f'<path d="{"".join(way)}" marker-end="url(#a)"/>'
+
+
+def _drawn(box: _Box, corner: tuple[int, int]) -> str:
+    (x, y), (wide, high) = corner, box.size
+    behind = f'<rect x="{x + 4}" y="{y - 4}" width="{wide}" height="{high}"/>' if box.stacked else ""
+    words = "".join(
+        f'<text class="{style}" x="{x + wide // 2}" y="{y + _LINE * (number + 1)}">{_safe(text)}</text>'
+        for number, (style, text) in enumerate(box.lines)
+    )
+    front = f'<rect x="{x}" y="{y}" width="{wide}" height="{high}"/>'
+    return f'<g class="{box.kind}"><title>{_safe(box.title)}</title>{behind}{front}{words}</g>'
+
+
+def _cut(text: str, most: int = _MOST_LETTERS) -> str:
+    """Short enough for a box; how often a block is repeated stays."""
+    if len(text) <= most:
+        return text
+    found = re.search(r" x[\d,]+$", text)
+    times = found[0] if found else ""
+    return text[: most - 1 - len(times)] + "…" + times
+
+
+def _safe(text: str) -> str:
+    """Text for XML: escaped, and without what no XML may hold."""
+    return escape(_NO_XML.sub("\ufffd", plain(text)))

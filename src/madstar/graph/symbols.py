@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -176,21 +177,56 @@ def _aligned(first: Recording, other: Recording) -> tuple[dict[int, int], dict[i
         )
         if same:
             return None
-    keys = [[_key(run, record) for record in run.records] for run in (first, other)]
     records: dict[int, int] = {}
     values: dict[int, int] = {}
     for (_, value), (_, theirs) in zip(first.inputs, other.inputs, strict=False):
         values[value] = theirs
-    for block in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_matching_blocks():
-        for k in range(block.size):
-            mine, theirs = block.a + k, block.b + k
+    homes = _by_module(other)
+    for home, indices in _by_module(first).items():
+        for mine, theirs in _pairs(first, other, indices, homes.get(home, [])):
             records[mine] = theirs
             values.update(zip(first.records[mine].outputs, other.records[theirs].outputs, strict=True))
     return records, values
 
 
-def _key(run: Recording, record: Record) -> tuple[Any, ...]:
-    instance = run.instances[record.instance] if record.instance >= 0 else None
+def _by_module(run: Recording) -> dict[tuple[str, int], list[int]]:
+    """The records of each call of a module, by its path and which of its calls it is."""
+    calls: Counter[str] = Counter()
+    home: dict[int, tuple[str, int]] = {-1: ("", -1)}
+    for index, instance in enumerate(run.instances):
+        home[index] = instance.path, calls[instance.path]
+        calls[instance.path] += 1
+    found: dict[tuple[str, int], list[int]] = {}
+    for index, record in enumerate(run.records):
+        found.setdefault(home[record.instance], []).append(index)
+    return found
+
+
+def _pairs(
+    first: Recording, other: Recording, mine: list[int], theirs: list[int]
+) -> Iterator[tuple[int, int]]:
+    """What is the same in two calls of a module, one of which may go through a loop more often.
+
+    From the front, so that turns of a loop meet those with the same number; then what is behind the loop,
+    from the back; only what is between two such loops is looked for.
+    """
+    keys = [_key(first, index) for index in mine], [_key(other, index) for index in theirs]
+    least, begun, ended = min(len(mine), len(theirs)), 0, 0
+    while begun < least and keys[0][begun] == keys[1][begun]:
+        begun += 1
+    while ended < least - begun and keys[0][-1 - ended] == keys[1][-1 - ended]:
+        ended += 1
+    yield from zip(mine[:begun], theirs[:begun], strict=True)
+    yield from zip(mine[len(mine) - ended :], theirs[len(theirs) - ended :], strict=True)
+    left = [part[begun : len(part) - ended] for part in keys]
+    if all(left):
+        for block in SequenceMatcher(None, left[0], left[1], autojunk=False).get_matching_blocks():
+            for k in range(begun, begun + block.size):
+                yield mine[block.a + k], theirs[block.b + k]
+
+
+def _key(run: Recording, index: int) -> tuple[Any, ...]:
+    record = run.records[index]
     # How many tensors a list has may depend on the sizes.
     slots = tuple(dict.fromkeys(slot.partition(".")[0] for slot, _ in record.arguments))
-    return record.op, instance.path if instance else "", slots, len(record.outputs)
+    return record.op, slots, len(record.outputs)

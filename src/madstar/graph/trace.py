@@ -188,6 +188,7 @@ def _facts(
     everything = len({id(tensor) for tensor in assembler.tensors.values()})
     trained = {id(assembler.tensors[path]) for path in assembler.trained}
     reached = {id(assembler.tensors[first.values[value].origin.names[0]]) for value in assembler.touched}
+    missed = {id(t): path for path, t in reversed(assembler.tensors.items()) if id(t) in trained - reached}
     facts: dict[str, Any] = {
         "source": "madstar.trace",
         "torch": torch.__version__,
@@ -195,6 +196,7 @@ def _facts(
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "parameter_tensors": len(trained),
         "parameter_tensors_touched": len(trained & reached),
+        "untouched": list(reversed(missed.values())),
         "tensors": everything,
         "tensors_touched": len(reached),
         "aten_nodes": first.steps,

@@ -1,11 +1,12 @@
 """A graph as a tree that people can read: blocks with repeat counts, shapes, parameters and FLOPs.
 
-Folded blocks are one line with their count; nodes are one line each. On a narrow terminal the columns that
-say least go first.
+Folded blocks are one line with their count. Nodes are one line each, but several in a row that have neither
+weights nor FLOPs, such as those that make a mask, are one line together unless all are asked for.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,25 +15,33 @@ from typing import TYPE_CHECKING
 from ..errors import GraphError
 from .dims import evaluate, multiply
 from .flops import node_flops
-from .model import Call, Definition, Dim, Graph, Item, Value
+from .model import Call, Definition, Dim, Graph, Item, Node, Shape, Value
 from .runs_of_paths import packed
 from .statistics import Cost, block_costs, shapes_of, statistics
+from .tree_columns import layout
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-HEADINGS = ("block", "shape", "parameters", "FLOPs")
+TOGETHER = 4
+"""From so many on, nodes in a row that cost nothing are one line."""
+_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the tree: what it is, and the columns beside it as text ("" for nothing)."""
+    """A line of the tree: what it is, and the columns beside it as text ("" for nothing).
+
+    `shape` is what goes in and what comes out, `result` what comes out. Of nodes that are one line together,
+    `label` says how many they are, `kind` which, and `result` is that of the last that is no scalar.
+    """
 
     depth: int
     last: tuple[bool, ...]
     label: str
     kind: str
     shape: str
+    result: str
     parameters: str
     flops: str
 
@@ -46,75 +55,91 @@ class Row:
         )
 
 
-def rows(graph: Graph, depth: int = 2, bindings: Mapping[str, int] | None = None) -> list[Row]:
+def rows(
+    graph: Graph, depth: int = 2, bindings: Mapping[str, int] | None = None, *, every: bool = True
+) -> list[Row]:
     """The lines of the tree down to a depth (0 is the whole alone; what is in blocks deeper is left out).
 
-    FLOPs are given at `bindings`, by default the sizes at which the graph was traced first.
+    FLOPs are given at `bindings`, by default the sizes at which the graph was traced first. Without `every`,
+    four or more nodes in a row that have neither weights nor FLOPs are one line.
     """
     at = bindings if bindings is not None else traced_sizes(graph)
     costs = block_costs(graph) | {graph.root: statistics(graph)}
     main = graph.main
     whole = costs[graph.root]
+    given = _outputs(main)
     head = Row(
         0,
         (),
-        graph.name,
-        main.kind if main.kind != graph.name else "",
-        _signature(main.inputs, _outputs(main)),
+        plain(graph.name),
+        plain(main.kind) if main.kind != graph.name else "",
+        _signature(main.inputs, given),
+        _shapes(given),
         amount(whole.parameters),
         _number(whole.flops, at),
     )
-    found = [head]
-    _inner(graph, main, (), depth, at, costs, found)
-    return found
+    return [head, *_Lines(graph, depth, at, costs, every).of(main, ())]
 
 
-def text(graph: Graph, depth: int = 2, width: int = 100, bindings: Mapping[str, int] | None = None) -> str:
-    """The tree as plain text of at most `width` columns (at least 40)."""
-    lines = rows(graph, depth, bindings)
-    width = max(width, 40)
-    columns = [[r.guides + r.label + (f"  {r.kind}" if r.kind else "") for r in lines]]
-    columns += [[r.shape for r in lines], [r.parameters for r in lines], [r.flops for r in lines]]
-    shown = _fitting([max(map(len, column)) for column in columns], width)
-    out = []
-    for cells in [HEADINGS, *zip(*columns, strict=True)]:
-        parts = []
-        for place, size in shown:
-            cell = cells[place] if len(cells[place]) <= size else cells[place][: size - 1] + "…"
-            parts.append(cell.rjust(size) if place > 1 else cell.ljust(size))
-        out.append("  ".join(parts).rstrip())
-    return "\n".join([*out, footer(graph, bindings)]) + "\n"
+def text(
+    graph: Graph,
+    depth: int = 2,
+    width: int = 100,
+    bindings: Mapping[str, int] | None = None,
+    *,
+    every: bool = False,
+) -> str:
+    """The tree as plain text of at most `width` columns (at least 40), and its footer."""
+    made = layout(rows(graph, depth, bindings, every=every), graph.symbols, max(width, 40))
+    lines = []
+    for cells in zip(*([column.heading, *column.cells] for column in made.columns), strict=True):
+        padded = [
+            cell.rjust(column.width) if column.right else cell.ljust(column.width)
+            for cell, column in zip(cells, made.columns, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join([*lines, footer(graph, bindings, made.letters)]) + "\n"
 
 
-def table(graph: Graph, depth: int = 2, width: int = 100, bindings: Mapping[str, int] | None = None) -> Table:
+def table(
+    graph: Graph,
+    depth: int = 2,
+    width: int = 100,
+    bindings: Mapping[str, int] | None = None,
+    *,
+    every: bool = False,
+) -> Table:
     """The same as a table of rich, with colours."""
     from rich.table import Table
     from rich.text import Text
 
-    lines = rows(graph, depth, bindings)
-    made = Table(box=None, pad_edge=False, header_style="bold", caption=footer(graph, bindings))
-    widths = [
-        max(len(r.guides + r.label + r.kind) + 2 for r in lines),
-        *(max(len(getattr(r, key)) for r in lines) for key in ("shape", "parameters", "flops")),
-    ]
-    shown = {place for place, _ in _fitting(widths, max(width, 40))}
-    for place, heading in enumerate(HEADINGS):
-        if place in shown:
-            made.add_column(heading, justify="right" if place > 1 else "left", no_wrap=True)
-    for row in lines:
-        label = Text(row.guides, style="dim") + Text(row.label, style="bold" if row.parameters else "")
-        if row.kind:
-            label += Text(f"  {row.kind}", style="cyan")
-        cells = [label, Text(row.shape, style="dim"), Text(row.parameters), Text(row.flops)]
-        made.add_row(*(cell for place, cell in enumerate(cells) if place in shown))
-    return made
+    lines = rows(graph, depth, bindings, every=every)
+    made = layout(lines, graph.symbols, max(width, 40))
+    caption = Text(footer(graph, bindings, made.letters))
+    found = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left")
+    for column in made.columns:
+        side = "right" if column.right else "left"
+        found.add_column(Text(column.heading), justify=side, no_wrap=True, width=column.width)  # type: ignore[arg-type]
+    for number, row in enumerate(lines):
+        cell = made.columns[0].cells[number]
+        end = len(row.guides + row.label)
+        label = Text(cell)
+        label.stylize("dim", 0, len(row.guides))
+        label.stylize("bold" if row.parameters else "", len(row.guides), end)
+        label.stylize("cyan", end)
+        rest = [Text(column.cells[number], "dim" * (not column.right)) for column in made.columns[1:]]
+        found.add_row(label, *rest)
+    return found
 
 
-def footer(graph: Graph, bindings: Mapping[str, int] | None = None) -> str:
-    """One line on the whole: nodes folded and unfolded, and at which sizes FLOPs are given."""
+def footer(
+    graph: Graph, bindings: Mapping[str, int] | None = None, letters: Mapping[str, str] | None = None
+) -> str:
+    """One line on the whole: nodes folded and unfolded, at which sizes FLOPs are given, what letters mean."""
     cost = statistics(graph)
     at = bindings if bindings is not None else traced_sizes(graph)
-    sizes = ", ".join(f"{name} {size}" for name, size in at.items())
+    said = {name: f"{letter} (the {name})" for name, letter in (letters or {}).items() if letter != name}
+    sizes = ", ".join(f"{said.get(name, name)} {size}" for name, size in at.items())
     guesses = f", {len(graph.guesses)} guesses" if graph.guesses else ""
     note = f"; FLOPs at {sizes}" if sizes else ""
     return f"{cost.nodes:,} nodes, {cost.unfolded:,} unfolded{guesses}{note}"
@@ -129,44 +154,101 @@ def amount(number: int) -> str:
     """A large number in three digits: 68.9B, 1.05M, 512; "" for none."""
     if not number:
         return ""
+    if number >= 10**21:
+        power = int(number.bit_length() * 0.30103) - 4  # Python writes no integer of thousands of digits
+        first = str(number // 10**power)
+        return f"{first[0]}.{first[1:3]}e{power + len(first) - 1}"
     for size, letter in ((10**15, "P"), (10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if number >= size:
             return f"{number / size:.3g}{letter}" if number < 1000 * size else f"{number // size:,}{letter}"
     return str(number)
 
 
-def _inner(
-    graph: Graph,
-    definition: Definition,
-    last: tuple[bool, ...],
-    depth: int,
-    at: Mapping[str, int],
-    costs: Mapping[str, Cost],
-    found: list[Row],
-) -> None:
-    if depth <= len(last):
-        return
+class _Lines:
+    """Makes the lines of blocks, and of the blocks within."""
+
+    def __init__(
+        self, graph: Graph, depth: int, at: Mapping[str, int], costs: Mapping[str, Cost], every: bool
+    ) -> None:
+        self.graph, self.depth, self.at, self.costs, self.every = graph, depth, at, costs, every
+
+    def of(self, definition: Definition, above: tuple[bool, ...]) -> list[Row]:
+        """The lines of a block's items; none where the tree ends."""
+        if self.depth <= len(above):
+            return []
+        shapes = shapes_of(definition)
+        weights = {f"@{p.path}": prod(p.shape) for p in definition.parameters}
+        found: list[Row] = []
+        groups = _single(definition.items) if self.every else gathered(definition)
+        for number, items in enumerate(groups):
+            here = (*above, number == len(groups) - 1)
+            first = items[0]
+            if len(items) > 1:
+                names = plain(names_of(items))
+                wide = [item for item in items if any(value.shape for value in item.outputs)]
+                result = _shapes((wide or items)[-1].outputs)
+                found.append(Row(len(here), here, f"{len(items)} nodes", names, result, result, "", ""))
+            elif isinstance(first, Call):
+                found += self._call(first, here)
+            else:
+                label, kind = (path_of(first), class_of(self.graph, first))
+                label, kind = (label, kind) if label else (kind, "")
+                result = _shapes(first.outputs)
+                count = sum(weights.get(argument.source, 0) for argument in first.arguments)
+                flops = _number(_flops(first, shapes), self.at)
+                found.append(Row(len(here), here, label, kind, result, result, amount(count), flops))
+        return found
+
+    def _call(self, call: Call, here: tuple[bool, ...]) -> list[Row]:
+        inside = self.graph.definitions[call.definition]
+        cost = self.costs[call.definition]
+        row = Row(
+            len(here),
+            here,
+            path_of(call),
+            class_of(self.graph, call),
+            _signature(inside.inputs, call.outputs),
+            _shapes(call.outputs),
+            amount(cost.parameters * len(set(call.paths))),
+            _number(multiply(call.count, cost.flops), self.at),
+        )
+        return [row, *self.of(inside, here)]
+
+
+def gathered(definition: Definition) -> list[list[Item]]:
+    """The items of a block in order; four or more nodes in a row without weights and FLOPs are together."""
     shapes = shapes_of(definition)
-    for number, item in enumerate(definition.items):
-        here = (*last, number == len(definition.items) - 1)
-        if isinstance(item, Call):
-            inside = graph.definitions[item.definition]
-            cost = costs[item.definition]
-            label = _written(item)
-            times = f" x{item.count}" if item.count > 1 else ""
-            shape = _signature(inside.inputs, item.outputs)
-            weights = amount(cost.parameters * len(set(item.paths)))
-            flops = _number(multiply(item.count, cost.flops), at)
-            found.append(Row(len(here), here, label, inside.kind + times, shape, weights, flops))
-            _inner(graph, inside, here, depth, at, costs, found)
+    weights = {f"@{p.path}" for p in definition.parameters}
+    groups: list[list[Item]] = []
+    before = False
+    for item in definition.items:
+        small = (
+            isinstance(item, Node)
+            and not item.path
+            and not any(argument.source in weights for argument in item.arguments)
+            and not _flops(item, shapes)
+        )
+        if small and before:
+            groups[-1].append(item)
         else:
-            filled = {argument.slot: shapes[argument.source] for argument in item.arguments}
-            flops = _number(node_flops(item, filled), at)
-            own = {p.path: p for p in definition.parameters}
-            sizes = [own[a.source[1:]].shape for a in item.arguments if a.source.startswith("@")]
-            count = sum(prod(size) for size in sizes)
-            label, kind = (item.path, item.op) if item.path else (item.op, "")
-            found.append(Row(len(here), here, label, kind, _shapes(item.outputs), amount(count), flops))
+            groups.append([item])
+        before = small
+    return [part for group in groups for part in ([group] if len(group) >= TOGETHER else _single(group))]
+
+
+def _single(items: Sequence[Item]) -> list[list[Item]]:
+    return [[item] for item in items]
+
+
+def _flops(node: Node, shapes: Mapping[str, Shape]) -> Dim:
+    return node_flops(node, {argument.slot: shapes[argument.source] for argument in node.arguments})
+
+
+def names_of(items: Sequence[Item]) -> str:
+    """The operations of nodes in the order in which they first come, with their counts: "mul x3, add, …"."""
+    counts = Counter(item.op for item in items if isinstance(item, Node))
+    said = [f"{op} x{count}" if count > 1 else op for op, count in counts.items()]
+    return ", ".join(said[:_NAMED]) + (", …" if len(said) > _NAMED else "")
 
 
 def _outputs(definition: Definition) -> list[Value]:
@@ -192,25 +274,25 @@ def _number(flops: Dim, at: Mapping[str, int]) -> str:
         return "?"
 
 
-def _fitting(widths: list[int], width: int) -> list[tuple[int, int]]:
-    """Which columns are shown and how wide: the label is cut last, shapes go first."""
-    widths = [max(size, len(title)) for size, title in zip(widths, HEADINGS, strict=True)]
-    room = width - widths[0] - widths[2] - widths[3] - 6
-    if room >= min(widths[1], 24):
-        return [(0, widths[0]), (1, min(room, widths[1])), (2, widths[2]), (3, widths[3])]
-    for places in ([0, 2, 3], [0, 2]):
-        room = width - sum(widths[place] + 2 for place in places[1:])
-        if room >= min(widths[0], 24):
-            return [(0, min(widths[0], room)), *((place, widths[place]) for place in places[1:])]
-    return [(0, width)]
-
-
 def label_of(graph: Graph, item: Item) -> str:
     """An item in a few words: "layers.{0..79}  LlamaDecoderLayer x80", "q_proj  linear", "add"."""
-    if isinstance(item, Call):
-        times = f" x{item.count}" if item.count > 1 else ""
-        return f"{_written(item)}  {graph.definitions[item.definition].kind}{times}"
-    return f"{item.path}  {item.op}" if item.path else item.op
+    return f"{path_of(item)}  {class_of(graph, item)}".strip()
+
+
+def path_of(item: Item) -> str:
+    """Which module an item is, short: "layers.{0..79}", "q_proj"; "" for a function of its own."""
+    if isinstance(item, Node):
+        return plain(item.path)
+    parts = [entry if isinstance(entry, str) else entry["path"] for entry in packed(item.paths)]
+    return plain(", ".join(part for part in parts if part) or item.name)
+
+
+def class_of(graph: Graph, item: Item) -> str:
+    """What an item is: "LlamaDecoderLayer x80", "linear"."""
+    if isinstance(item, Node):
+        return plain(item.op)
+    times = f" x{item.count}" if item.count > 1 else ""
+    return plain(graph.definitions[item.definition].kind) + times
 
 
 def shape_text(*values: Value) -> str:
@@ -218,7 +300,6 @@ def shape_text(*values: Value) -> str:
     return _shapes(values)
 
 
-def _written(call: Call) -> str:
-    """The paths of a call, short."""
-    parts = [entry if isinstance(entry, str) else entry["path"] for entry in packed(call.paths)]
-    return ", ".join(part for part in parts if part) or call.name
+def plain(text: str) -> str:
+    """Text without what steers a terminal or breaks a line: such characters become the sign for none."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
