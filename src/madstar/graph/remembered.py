@@ -94,7 +94,7 @@ def _simple(tensor: Tensor) -> bool:
 
 
 def _key(given: Any) -> Any:
-    """A hashable picture of arguments; None where a tensor's values may be known, or something has no hash."""
+    """A hashable picture of arguments; None where values may be known, or something has no hash."""
     kind = type(given)
     if kind in _PLAIN:
         if given.device != _META or given.layout is not torch.strided or hasattr(given, VALUED):
