@@ -1,11 +1,18 @@
-"""How much of each model is reached: the share of parameter tensors that a run without weights touches.
+"""How much of each model is reached: the share of parameter tensors that its graph takes.
 
-    python -m benchmarks.coverage [--shrunk] [--trace] [--part i/n] [--only TYPE ...]
+    python -m benchmarks.coverage [--size full] [--sample N] [--timm N] [--only TYPE ...] [--home DIR]
+    python -m benchmarks.coverage --bare
+    python -m benchmarks.coverage --summary
 
-goes over all types of the installed transformers that reach an AutoModel, builds each from its default
-configuration on the meta device, chooses inputs and counts. What is done is not done again: rows are in
-benchmarks/results/coverage/. With --trace the graph is made as well. `--summary` prints the table of what
-there is: how many types reach 99 % of their parameter tensors, by kind of input, and all others with why.
+traces all types of the installed transformers that reach an AutoModel, from their default configurations,
+made shallow (or at full size; or a seeded sample of them), and a seeded sample of timm's models, into a
+corpus (`madstar zoo trace`), which is taken up where it stopped. What the corpus's index says is written to
+benchmarks/results/coverage/, a line for each model, and summed up: how many are traced, how many of those
+have 99 % of their parameter tensors taken, and all others with why.
+
+`--deep` runs the types that stay below 99 % when shallow once more at full depth: a part that no input
+reaches weighs more in a model that was cut. `--bare` tries the types whose default configuration
+`madstar.zoo.defaults` changes as they are without that.
 """
 
 from __future__ import annotations
@@ -13,9 +20,10 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import resource
-import time
+import random
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,89 +32,173 @@ import torch
 from madstar.errors import GraphError
 
 FOLDER = Path(__file__).parent / "results" / "coverage"
+HOME = Path("runs") / "museum"
 ENOUGH = 0.99
+SEED = 0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shrunk", action="store_true", help="two layers a stack instead of full depth")
-    parser.add_argument("--trace", action="store_true", help="make the graph as well")
-    parser.add_argument("--part", default="1/1", help="i/n: the i-th of n parts, to share between processes")
+    parser.add_argument("--size", choices=("shrunk", "full"), default="shrunk", help="depth of the models")
+    parser.add_argument("--sample", type=int, help="so many types, drawn with a seed, instead of all")
+    parser.add_argument("--timm", type=int, default=0, help="so many models of timm, drawn with a seed")
     parser.add_argument("--only", nargs="*", default=[], help="these types alone, done again")
-    parser.add_argument("--seconds", type=float, default=40.0, help="time for choosing a type's inputs")
+    parser.add_argument("--retry", action="store_true", help="try again what has failed")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--time-limit", type=float, default=300.0, help="seconds for one model")
+    parser.add_argument("--memory-limit", type=float, default=6.0, help="GiB for one model")
+    parser.add_argument("--home", type=Path, default=HOME, help="the corpus")
+    parser.add_argument("--bare", action="store_true", help="default configurations without completions")
+    parser.add_argument("--deep", action="store_true", help="the types below 99 %% at their full depth")
     parser.add_argument("--summary", action="store_true", help="only print what there is")
     given = parser.parse_args()
-    size = "shrunk" if given.shrunk else "full"
-    if not given.summary:
-        part, parts = (int(n) for n in given.part.split("/"))
-        run(size, part, parts, given.only, given.seconds, given.trace)
-    print(summary(rows(size)))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if given.bare:
+        write("bare", [bare(name) for name in completed()])
+    elif given.deep:
+        write("deep", [deep(row["name"]) for row in rows("shrunk") if state(row) == "some"])
+    elif not given.summary:
+        trace(given)
+    for name in ("shrunk", "full", "timm"):
+        if (FOLDER / f"{name}.jsonl").exists():
+            print(f"{name}: {summary(rows(name))}")
+    if (FOLDER / "deep.jsonl").exists():
+        found = rows("deep")
+        good = sum(row.get("share", 0) >= ENOUGH for row in found)
+        print(f"of {len(found)} types below 99 % when shallow, {good} are above at full depth")
+    if (FOLDER / "bare.jsonl").exists():
+        print(f"without completions: {bare_summary(rows('bare'))}")
 
 
-def run(size: str, part: int, parts: int, only: list[str], seconds: float, traced: bool) -> None:
+def trace(given: argparse.Namespace) -> None:
+    """Bring the corpus as far as was asked, and the results with it."""
+    from madstar.zoo.corpus import CorpusSettings, Progress, Task, build_corpus, museum, read_index
     from madstar.zoo.transformers_models import model_types
+
+    types = list(given.only or model_types())
+    if given.sample:
+        types = sorted(random.Random(SEED).sample(types, given.sample))
+    tasks = [Task(f"hf:{name}", given.size) for name in types]
+    if given.timm:
+        tasks = [task for task in museum(timm=given.timm, seed=SEED) if task.address.startswith("timm:")]
+    settings = CorpusSettings(
+        given.home,
+        given.workers,
+        given.time_limit,
+        int(given.memory_limit * 2**30),
+        given.retry,
+        redo=bool(given.only),
+    )
+
+    def told(progress: Progress) -> None:
+        left = progress.seconds_left
+        print(
+            f"[{progress.done}/{progress.total}] {progress.last}, {progress.failed} failed"
+            + (f", {left / 60:.0f} minutes left" if left else ""),
+            file=sys.stderr,
+            flush=True,
+        )
+
+    try:
+        build_corpus(tasks, settings, told)
+    finally:
+        index = read_index(given.home)
+        for name in ("shrunk", "full"):
+            found = [compact(row) for row in index if row["size"] == name and row["name"].startswith("hf:")]
+            if found:
+                write(name, found)
+        found = [compact(row) for row in index if row["name"].startswith("timm:")]
+        if found:
+            write("timm", found)
+
+
+_KEPT = (
+    "class",
+    "error",
+    "inputs",
+    "changes",
+    "guesses",
+    "seconds",
+    "memory_bytes",
+    "nodes",
+    "folded_nodes",
+    "symbols",
+    "parameter_tensors",
+)
+
+
+def compact(row: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a row of the index."""
+    found = {"name": row["name"].partition(":")[2], "status": row["status"]}
+    found |= {key: row[key] for key in _KEPT if row.get(key) not in (None, "", [])}
+    if row["status"] == "ok":
+        found["share"] = round(row["share_touched"], 4)
+        found["untouched"] = row["untouched"][:3]
+    if len(found.get("error", "")) > 300:
+        found["error"] = found["error"][:300]
+    return found
+
+
+def bare(name: str) -> dict[str, Any]:
+    """A type from its default configuration as it is: what runs, or what it says."""
+    from madstar.zoo.inputs.choose import choose
+    from madstar.zoo.transformers_models import load_type
 
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    done = {row["type"] for row in rows(size)}
-    types = only or [name for name in model_types()[part - 1 :: parts] if name not in done]
-    with open(FOLDER / f"{size}.{part}of{parts}.jsonl", "a", encoding="utf-8") as file:
-        for name in types:
-            row = measure(name, size, seconds, traced)
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-
-
-def measure(name: str, size: str, seconds: float, traced: bool) -> dict[str, Any]:
-    from madstar.zoo.inputs.choose import choose
-    from madstar.zoo.tracing import trace_model
-    from madstar.zoo.transformers_models import load_type
-
-    begun = time.perf_counter()
-    row: dict[str, Any] = {"type": name, "built": False, "ran": False, "share": 0.0, "at": time.time()}
+    row: dict[str, Any] = {"name": name, "built": False, "ran": False}
     try:
-        small = load_type(name, shrunk=True)
-        chosen = choose(small.module, small.config, seconds=seconds)
-        model, trial = small, chosen.trial
-        row |= {"built": True, "class": type(small.module).__name__, "inputs": str(chosen.recipe or "")}
-        row |= {"tried": len(chosen.tried), "error": trial.error, "changes": list(small.changes)}
-        if chosen.recipe is not None:
-            if size == "full":
-                from madstar.zoo.inputs.facts import Facts
-                from madstar.zoo.inputs.trial import attempt
-
-                model = load_type(name)
-                trial = attempt(model.module, chosen.recipe.build(Facts.of(model.module, model.config)))
-            named = [parameter for parameter, _ in model.module.named_parameters()]
-            row |= {"ran": not trial.error, "share": trial.share, "error": trial.error}
-            row |= {"untouched": [n for n in named if n not in trial.touched][:40], "tensors": len(named)}
-            row["guesses"] = trial.guesses
-            if traced:
-                began = time.perf_counter()
-                graph = trace_model(model, chosen.recipe).graph
-                row |= {"traced": True, "trace_seconds": round(time.perf_counter() - began, 3)}
-                row |= {"nodes": graph.facts.get("function_nodes"), "symbols": list(graph.symbols)}
-        else:
-            row["log"] = [[words[:150], error[:200]] for words, error in chosen.tried[:8]]
+        model = load_type(name, shrunk=True, bare=True)
+        row["built"] = True
+        chosen = choose(model.module, model.config, seconds=20.0)
+        row |= {"ran": chosen.recipe is not None, "error": chosen.trial.error[:200]}
+        row |= {"share": round(chosen.trial.share, 4)} if chosen.recipe is not None else {}
     except GraphError as error:
-        row["error"] = str(error)[:400]
-    row["seconds"] = round(time.perf_counter() - begun, 2)
-    row["memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        row["error"] = str(error)[:200]
     return row
 
 
-def rows(size: str) -> list[dict[str, Any]]:
-    """The last row of each type."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(FOLDER.glob(f"{size}.*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            if row["at"] >= found.get(row["type"], row)["at"]:
-                found[row["type"]] = row
-    return [found[name] for name in sorted(found)]
+def deep(name: str) -> dict[str, Any]:
+    """The share of a type's parameter tensors at full depth that one run takes, with the same inputs."""
+    from madstar.zoo.inputs.facts import Facts
+    from madstar.zoo.inputs.trial import attempt
+    from madstar.zoo.reaching import reach
+    from madstar.zoo.source import load
+
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    row: dict[str, Any] = {"name": name}
+    try:
+        recipe = reach(f"hf:{name}", seconds=20.0).chosen.recipe
+        if recipe is not None:
+            model = load(f"hf:{name}")
+            trial = attempt(model.module, recipe.build(Facts.of(model.module, model.config)))
+            missed = [path for path, _ in model.module.named_parameters() if path not in trial.touched]
+            row |= {"tensors": trial.total, "missed": len(missed), "error": trial.error[:200]}
+            row |= {"share": 0.0 if trial.error else round(trial.share, 4), "untouched": missed[:3]}
+    except GraphError as error:
+        row["error"] = str(error)[:200]
+    return row
+
+
+def completed() -> list[str]:
+    """The types whose default configuration was changed, as the results for shallow models say."""
+    words = (" set to ", "as the text's")
+    return [
+        row["name"] for row in rows("shrunk") if any(w in c for c in row.get("changes", ()) for w in words)
+    ]
+
+
+def write(name: str, found: Iterable[dict[str, Any]]) -> None:
+    lines = [json.dumps(row, sort_keys=True) for row in sorted(found, key=lambda row: row["name"])]
+    (FOLDER / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    text = (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def kind(row: dict[str, Any]) -> str:
@@ -118,23 +210,48 @@ def kind(row: dict[str, Any]) -> str:
     return " + ".join(kinds) or "none found"
 
 
+def state(row: dict[str, Any]) -> str:
+    """Where a model got to: "reached", "some" of its parameters, "fails", "refused" or "not built"."""
+    if row["status"] == "ok":
+        return "reached" if row["share"] >= ENOUGH else "some"
+    said = row.get("error", "")
+    if row["status"] == "error" or row["status"] == "failed":
+        if "cannot be built" in said or "needs the package" in said:
+            return "not built"
+        if "no inputs were found" in said:
+            return "refused"
+    return "fails"
+
+
 def summary(table: list[dict[str, Any]]) -> str:
-    reached = [row for row in table if row["ran"] and row["share"] >= ENOUGH]
-    ran = [row for row in table if row["ran"]]
-    built = [row for row in table if row["built"]]
-    share = len(reached) / max(len(ran), 1)
+    states = Counter(map(state, table))
+    built = len(table) - states["not built"]
+    runs = built - states["refused"]
+    reached = states["reached"]
     lines = [
-        f"types {len(table)}, built {len(built)}, ran {len(ran)}, >= 99 % of tensors {len(reached)} "
-        f"({share:.1%} of those that ran, {len(reached) / max(len(built), 1):.1%} of those built)"
+        f"{len(table)} models, {built} built, {runs} run, {reached + states['some']} traced, "
+        f"{reached} with >= 99 % of their parameter tensors taken "
+        f"({reached / max(runs, 1):.1%} of those that run, {reached / max(built, 1):.1%} of those built)"
     ]
-    every, good = Counter(map(kind, table)), Counter(map(kind, reached))
-    lines += [f"  {name:24} {good[name]:4} of {count:4}" for name, count in every.most_common()]
+    every = Counter(map(kind, table))
+    good = Counter(kind(row) for row in table if state(row) == "reached")
+    if len(every) > 1:
+        lines += [f"  {name:24} {good[name]:4} of {count:4}" for name, count in every.most_common()]
     for row in table:
-        if row not in reached:
-            state = f"{row['share']:.1%}" if row["ran"] else "fails" if row["built"] else "not built"
-            why = row.get("error") or f"not reached: {', '.join(row.get('untouched', [])[:3])}"
-            lines.append(f"  {row['type']:32} {state:10} {why[:160]}")
+        if state(row) != "reached":
+            share = f"{row['share']:.1%}" if "share" in row else state(row)
+            why = row.get("error") or f"not taken: {', '.join(row.get('untouched', [])[:3])}"
+            lines.append(f"  {row['name']:32} {share:10} {why[:160]}")
     return "\n".join(lines)
+
+
+def bare_summary(table: list[dict[str, Any]]) -> str:
+    built, ran = sum(row["built"] for row in table), sum(row["ran"] for row in table)
+    reached = sum(row.get("share", 0) >= ENOUGH for row in table)
+    return (
+        f"{len(table)} types have a default configuration that is completed; as it is, {built} are built, "
+        f"{ran} run, {reached} with >= 99 % of their parameter tensors taken"
+    )
 
 
 if __name__ == "__main__":

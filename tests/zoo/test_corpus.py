@@ -10,6 +10,7 @@ import pytest
 
 from madstar.errors import GraphError, OutputError
 from madstar.graph.json_format import load as load_graph
+from madstar.graph.statistics import statistics
 from madstar.zoo.corpus import (
     CorpusSettings,
     Task,
@@ -58,6 +59,14 @@ def test_what_is_there_is_not_done_again(tmp_path) -> None:
     assert [keys for _, _, keys in failures(read_index(tmp_path))] == [["hf:bad@shrunk"]]
 
 
+def test_what_is_there_is_done_again_if_asked(tmp_path) -> None:
+    build_corpus(tasks("a", "b"), CorpusSettings(tmp_path, workers=1), target=PRETEND)
+    last = build_corpus(tasks("b"), CorpusSettings(tmp_path, workers=1, redo=True), target=PRETEND)
+    assert (last.done, last.failed, last.total) == (1, 0, 1)
+    assert (tmp_path / "calls").read_text().split() == ["hf:a", "hf:b", "hf:b"]
+    assert sorted(row["name"] for row in read_index(tmp_path)) == ["hf:a", "hf:b"]
+
+
 def test_a_killed_corpus_goes_on(tmp_path) -> None:
     names = [f"m{i}" for i in range(12)]
     script = textwrap.dedent(f"""
@@ -102,6 +111,8 @@ def test_a_model_becomes_a_graph_a_row_and_its_prose(tmp_path) -> None:
     row = make_handler({"folder": str(tmp_path)})({"address": f"hf:llama?{TINY}", "size": "shrunk"}, None)
     assert row["share_touched"] == 1
     graph = load_graph(tmp_path / row["file"])
+    cost = statistics(graph)
+    assert (row["nodes"], row["folded_nodes"]) == (cost.unfolded, cost.nodes)
     assert graph.main.kind == row["class"] == "LlamaModel"
     assert "LlamaModel" in (tmp_path / row["prose"]).read_text()
 

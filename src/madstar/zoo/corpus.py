@@ -44,6 +44,7 @@ class CorpusSettings:
         time_limit: Seconds for one model.
         memory_limit: Bytes for one model, beyond what its process takes by itself.
         retry: Try again what the index says has failed.
+        redo: Do again what is there.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class CorpusSettings:
     time_limit: float = 300.0
     memory_limit: int = 4 * 2**30
     retry: bool = False
+    redo: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def build_corpus(
         known = {row["key"]: row for row in read_index(settings.folder)}
         if settings.retry:
             known = {key: row for key, row in known.items() if row["status"] == "ok"}
+        if settings.redo:
+            known = {}
         waiting = [task for task in wanted if task.key not in known]
         before = [known[task.key] for task in wanted if task.key in known]
         state = _State(len(wanted), len(before), sum(row["status"] != "ok" for row in before))
@@ -284,14 +288,16 @@ def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Any], dict[
     """Return what traces one model and writes its files; see `madstar.workers`."""
     from madstar.graph.hashing import structural_hash
     from madstar.graph.json_format import save
+    from madstar.graph.statistics import statistics
     from madstar.zoo.prose import prose
     from madstar.zoo.tracing import trace_address
 
     folder = Path(setup["folder"])
 
     def handle(payload: dict[str, Any], report: Any) -> dict[str, Any]:
-        traced = trace_address(payload["address"], shrunk=payload["size"] == "shrunk")
+        traced = trace_address(payload["address"], shrunk=payload["size"] == "shrunk", seconds=25.0)
         graph, model = traced.graph, traced.model
+        cost = statistics(graph)
         name = file_name(f"{payload['address']}@{payload['size']}")
         text = prose(model)
         if text:
@@ -302,13 +308,14 @@ def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Any], dict[
             "type": model.type,
             "file": f"graphs/{name}.json.gz",
             "prose": f"prose/{name}.txt" if text else None,
-            "nodes": graph.facts.get("function_nodes"),
-            "folded_nodes": sum(len(block.items) for block in graph.definitions.values()),
+            "nodes": cost.unfolded,
+            "folded_nodes": cost.nodes,
             "parameters": sum(parameter.numel() for parameter in model.module.parameters()),
             "parameter_tensors": graph.facts.get("parameter_tensors"),
             "share_touched": round(traced.share, 6),
             "untouched": list(traced.untouched[:50]),
             "guesses": len(graph.guesses),
+            "symbols": list(graph.symbols),
             "inputs": traced.inputs,
             "hash": structural_hash(graph),
             "family": None,

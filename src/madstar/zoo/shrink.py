@@ -44,7 +44,9 @@ _STAGES = ("depths", "num_layers_per_stage", "encoder_depths", "decoder_depths")
 # Lists of stages or of classes that may happen to be as long as the stack is deep.
 _NOT_PER_LAYER = ("out_features", "out_indices", "stage_names", "hidden_sizes", "architectures")
 _NAMES_LAYERS = r"ind(ex|ices|exes)|layer_ids|layers$|_layer$|_map$"
-_FEW = 4
+_ONE = ("insert_layer_id",)
+"""Settings that name one layer by number."""
+_FEW = 5
 """Layers named by number that are kept; of longer lists the first."""
 _COUNTED = ("first_k_dense_replace", "moe_layer_start_index", "num_dense_layers", "num_kv_shared_layers")
 
@@ -98,7 +100,8 @@ def _shrink_one(part: Any, layers: int, generous: bool) -> list[str]:
         for name, values in lists.items():
             setattr(part, name, type(values)(values[i] for i in kept))
         for name, values in numbered.items():
-            setattr(part, name, type(values)(kept.index(i) for i in values if i in kept))
+            renumbered = type(values)(kept.index(i) for i in values if i in kept)
+            setattr(part, name, renumbered[0] if name in _ONE else renumbered)
         for name, n in counts.items():
             if n == depth:
                 setattr(part, name, len(kept))
@@ -134,8 +137,10 @@ def _per_layer(part: Any, depth: int) -> dict[str, Any]:
 
 def _numbered(part: Any, depth: int) -> dict[str, Any]:
     """Return the lists that name a few layers by number."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in vars(part).items():
+        if name in _ONE and type(value) is int and 0 <= value < depth:
+            found[name] = (value,)
         if not re.search(_NAMES_LAYERS, name) or name.lstrip("_") in _NOT_PER_LAYER or "token" in name:
             continue
         if isinstance(value, list | tuple) and value and all(type(i) is int for i in value):

@@ -13,7 +13,7 @@ from madstar.zoo.timm_models import load_timm
 from madstar.zoo.transformers_models import load_config, load_type
 
 
-def load(address: str, *, shrunk: bool = False) -> ZooModel:
+def load(address: str, *, shrunk: bool = False, weights: int | None = None) -> ZooModel:
     """Build the model that an address names.
 
     Args:
@@ -21,6 +21,8 @@ def load(address: str, *, shrunk: bool = False) -> ZooModel:
             after a question mark, "hf:llama?hidden_size=64&num_hidden_layers=2", their values as in JSON
             or else plain text.
         shrunk: Cut every stack to two layers (transformers only; timm models are taken as they are).
+        weights: Seed of random weights on the CPU, as the type draws them (transformers only); None for the
+            meta device.
 
     Raises:
         GraphError: an unknown scheme or model, or a configuration of which none can be built.
@@ -33,8 +35,8 @@ def load(address: str, *, shrunk: bool = False) -> ZooModel:
     if scheme == "timm":
         return load_timm(name, overrides=overrides)
     if _is_path(name):
-        return load_config(name, shrunk=shrunk, overrides=overrides)
-    return load_type(name, shrunk=shrunk, overrides=overrides)
+        return load_config(name, shrunk=shrunk, overrides=overrides, weights=weights)
+    return load_type(name, shrunk=shrunk, overrides=overrides, weights=weights)
 
 
 def _is_path(name: str) -> bool:

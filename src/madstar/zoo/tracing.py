@@ -18,9 +18,10 @@ from madstar.errors import GraphError
 from madstar.graph.model import Graph, Guess
 from madstar.graph.trace import trace
 from madstar.zoo.inputs.choose import Chosen, choose
-from madstar.zoo.inputs.facts import Facts, Inputs
+from madstar.zoo.inputs.facts import Facts, Inputs, has_weights
 from madstar.zoo.inputs.recipe import Recipe
 from madstar.zoo.model import ZooModel
+from madstar.zoo.reaching import again, reach, with_weights
 from madstar.zoo.source import load
 from madstar.zoo.timm_models import timm_input_size
 from madstar.zoo.values import KnownValues
@@ -71,14 +72,10 @@ def trace_model(model: ZooModel, recipe: Recipe | None = None, *, seconds: float
                 raise GraphError(_refused(model, chosen))
         words, length = str(recipe), recipe.least
         make = functools.partial(recipe.build, facts)
-    graph, runs = _recorded(model, make, length)
-    untouched = tuple(name for name, _ in model.module.named_parameters() if name not in runs.touched)
-    counted = graph.facts.get("parameter_tensors")
-    if counted:  # the tracer's own count: it sees functions that the run below it sees as one
-        share = graph.facts["parameter_tensors_touched"] / counted
-        untouched = () if share == 1 else untouched
-    else:
-        share = 1 - len(untouched) / runs.total if runs.total else 1.0
+    graph, guesses = _recorded(model, make, length)
+    counted = graph.facts["parameter_tensors"]
+    untouched = tuple(graph.facts["untouched"])
+    share = 1 - len(untouched) / counted if counted else 1.0
     facts_of_graph = {
         **graph.facts,
         **model.facts,
@@ -89,8 +86,7 @@ def trace_model(model: ZooModel, recipe: Recipe | None = None, *, seconds: float
         "untouched": list(untouched[:50]),
         "seconds": round(time.perf_counter() - begun, 3),
     }
-    guesses = (*graph.guesses, *(Guess("", op, taken) for op, taken in dict.fromkeys(runs.guesses)))
-    graph = dataclasses.replace(graph, guesses=guesses, facts=facts_of_graph)
+    graph = dataclasses.replace(graph, guesses=(*graph.guesses, *guesses), facts=facts_of_graph)
     return Traced(graph, model, words, share, untouched)
 
 
@@ -102,19 +98,32 @@ def trace_address(address: str, *, shrunk: bool = False, seconds: float = 60.0) 
     Raises:
         GraphError: as for `load` and `trace_model`.
     """
-    model = load(address, shrunk=shrunk)
-    recipe = None
-    if not shrunk and address.startswith("hf:"):
-        small = load(address, shrunk=True)
-        recipe = choose(small.module, small.config, seconds=seconds).recipe
-    return trace_model(model, recipe, seconds=seconds)
+    if not address.startswith("hf:"):
+        return trace_model(load(address), seconds=seconds)
+    reached = reach(address, seconds=seconds)
+    if shrunk:
+        if reached.chosen.recipe is None:
+            raise GraphError(_refused(reached.model, reached.chosen))
+        traced = trace_model(reached.model, reached.chosen.recipe)
+        if traced.share < reached.chosen.trial.share:  # some models keep what they computed when first run
+            traced = trace_model(again(address, reached.model), reached.chosen.recipe)
+        return traced
+    model = load(address)
+    if reached.chosen.recipe is None:
+        raise GraphError(_refused(model, reached.chosen))
+    try:
+        return trace_model(model, reached.chosen.recipe)
+    except GraphError:
+        filled = with_weights(address, model, shrunk=False)
+        if filled is None:
+            raise
+        return trace_model(filled, reached.chosen.recipe)
 
 
-def _recorded(model: ZooModel, make: Callable[[int, int], Inputs], length: int | None) -> tuple[Graph, _Runs]:
-    """Trace above a record of known values, so that questions about ids, masks and grids have answers.
-
-    Sizes are made symbolic as far as the model takes them: batch and length, length alone, none.
-    """
+def _recorded(
+    model: ZooModel, make: Callable[[int, int], Inputs], length: int | None
+) -> tuple[Graph, tuple[Guess, ...]]:
+    """Trace with sizes made symbolic as far as the model takes them: batch and length, length alone, none."""
     batches, lengths = (2, 3, 5), (length or 0, (length or 0) + 4, (length or 0) + 15)
     plans: list[tuple[dict[str, tuple[int, ...]], Callable[..., Inputs]]] = [
         ({"batch": batches, "length": lengths}, lambda batch, length: make(batch, length)),
@@ -125,16 +134,36 @@ def _recorded(model: ZooModel, make: Callable[[int, int], Inputs], length: int |
     plans.append(({}, lambda: make(1, length or 0)))
     problem: GraphError | None = None
     for symbols, build in plans:
-        runs = _Runs(model.module)
         try:
-            with torch.no_grad(), warnings.catch_warnings(), runs.known:
-                warnings.simplefilter("ignore")
-                graph = trace(model.module, runs.inputs(build), name=model.name, symbols=symbols, guess=False)
-            return graph, runs
+            if has_weights(model.module):
+                return _with_weights(model, symbols, build)
+            return _without_weights(model, symbols, build)
         except GraphError as error:
             problem = error
     assert problem is not None
     raise problem
+
+
+def _without_weights(
+    model: ZooModel, symbols: dict[str, tuple[int, ...]], build: Callable[..., Inputs]
+) -> tuple[Graph, tuple[Guess, ...]]:
+    """Trace above a record of known values, so that questions about ids, masks and grids have answers."""
+    runs = _Runs(model.module)
+    with torch.no_grad(), warnings.catch_warnings(), runs.known:
+        warnings.simplefilter("ignore")
+        graph = trace(model.module, runs.inputs(build), name=model.name, symbols=symbols, guess=False)
+    return graph, tuple(Guess("", op, taken) for op, taken in dict.fromkeys(runs.guesses))
+
+
+def _with_weights(
+    model: ZooModel, symbols: dict[str, tuple[int, ...]], build: Callable[..., Inputs]
+) -> tuple[Graph, tuple[Guess, ...]]:
+    """Trace with random weights: what control flow asks for is as these weights make it."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = trace(model.module, build, name=model.name, symbols=symbols, guess=False)
+    read = [Guess(path, op, "as random weights give it") for path, op in graph.facts.get("values_read", ())]
+    return graph, (Guess("", "values", "as random weights and normal inputs give them"), *read)
 
 
 class _Runs:
@@ -142,13 +171,8 @@ class _Runs:
 
     def __init__(self, module: nn.Module) -> None:
         self.known = KnownValues(module)
-        self.total = self.known.total
         self._first_guesses: list[tuple[str, str]] | None = None
         self._begun = False
-
-    @property
-    def touched(self) -> set[str]:
-        return self.known.touched
 
     @property
     def guesses(self) -> list[tuple[str, str]]:

@@ -38,7 +38,13 @@ def model_types() -> tuple[str, ...]:
 
 
 def load_type(
-    name: str, *, shrunk: bool = False, overrides: dict[str, Any] | None = None, dtype: str | None = None
+    name: str,
+    *,
+    shrunk: bool = False,
+    overrides: dict[str, Any] | None = None,
+    dtype: str | None = None,
+    weights: int | None = None,
+    bare: bool = False,
 ) -> ZooModel:
     """Build a type's model from its default configuration.
 
@@ -46,8 +52,9 @@ def load_type(
         name: A transformers model type, such as "llama".
         shrunk: Cut every stack to two layers (`madstar.zoo.shrink`).
         overrides: Settings of the configuration by name; of a nested one by path, "text_config.hidden_size".
-        dtype: "float32" or "bfloat16"; None for float32, and bfloat16 for mixtures of experts, whose
-            grouped product takes nothing else on the meta device.
+        dtype: "float32" or "bfloat16"; None for float32.
+        weights: Seed of random weights on the CPU; None for the meta device.
+        bare: Leave the default configuration as it is, without what `madstar.zoo.defaults` fills in.
 
     Raises:
         GraphError: an unknown type, a setting it does not have, a missing package, an impossible
@@ -64,7 +71,8 @@ def load_type(
         )
     given = overrides or {}
     # What a constructor itself demands must be there from the start; the rest is set afterwards.
-    first = {key: value for key, value in (COMPLETIONS.get(name, {}) | given).items() if "." not in key}
+    completions = {} if bare else COMPLETIONS.get(name, {})
+    first = {key: value for key, value in (completions | given).items() if "." not in key}
 
     cls = CONFIG_MAPPING[name]
     for key in given:
@@ -76,9 +84,9 @@ def load_type(
     def make() -> tuple[Any, list[str]]:
         with _told(f"hf:{name}", "its configuration"):
             config = CONFIG_MAPPING[name](**first)
-            return config, [*complete(name, config), *agree(config)]
+            return config, [] if bare else [*complete(name, config), *agree(config)]
 
-    return _load(f"hf:{name}", name, make, shrunk, given, dtype)
+    return _load(f"hf:{name}", name, make, shrunk, given, dtype, weights)
 
 
 def load_config(
@@ -87,6 +95,7 @@ def load_config(
     shrunk: bool = False,
     overrides: dict[str, Any] | None = None,
     dtype: str | None = None,
+    weights: int | None = None,
 ) -> ZooModel:
     """Build the model of a config.json (or a folder with one). Code that it refers to is never run.
 
@@ -115,7 +124,7 @@ def load_config(
         with _told(f"hf:{path}", "its configuration"):
             return CONFIG_MAPPING[kind].from_dict(copy.deepcopy(settings)), []
 
-    return _load(f"hf:{path}", kind, make, shrunk, overrides or {}, dtype)
+    return _load(f"hf:{path}", kind, make, shrunk, overrides or {}, dtype, weights)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -151,23 +160,24 @@ def _load(
     shrunk: bool,
     overrides: dict[str, Any],
     dtype: str | None,
+    weights: int | None,
 ) -> ZooModel:
-    for generous in (False, True):
+    for depth in ("two", "kinds twice", "full") if shrunk else ("full",):
         config, changes = make()
         for key, value in overrides.items():
             _override(name, config, key, value)
             changes.append(f"{key} set to {value!r}")
-        if shrunk:
-            changes += shrink(config, generous=generous)
+        if depth != "full":
+            changes += shrink(config, generous=depth != "two")
         for part in nested(config):
             if hasattr(part, "use_cache"):
                 with contextlib.suppress(Exception):
                     part.use_cache = False
         try:
-            module = _build(name, config, getattr(torch, dtype) if dtype else None)
+            module = _build(name, config, getattr(torch, dtype or "float32"), weights)
             break
         except GraphError:
-            if generous or not shrunk:
+            if depth == "full":
                 raise
     facts = {"class": type(module).__name__, "module": type(module).__module__} | _versions()
     return ZooModel(name, kind, module, config, "shrunk" if shrunk else "full", tuple(changes), facts)
@@ -187,14 +197,16 @@ def _override(name: str, config: Any, key: str, value: Any) -> None:
     setattr(part, last, value)
 
 
-def _build(name: str, config: Any, dtype: torch.dtype | None) -> torch.nn.Module:
+def _build(name: str, config: Any, dtype: torch.dtype, weights: int | None) -> torch.nn.Module:
     from transformers import AutoModel
 
-    with _told(name, "the model"), torch.device("meta"), Constants():
-        module = AutoModel.from_config(config, dtype=dtype or torch.float32, trust_remote_code=False)
-        if dtype is None and any("Experts" in type(part).__name__ for part in module.modules()):
-            module = AutoModel.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
-    return module.eval()
+    with _told(name, "the model"):
+        if weights is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(weights)
+                return AutoModel.from_config(config, dtype=dtype, trust_remote_code=False).eval()
+        with torch.device("meta"), Constants():
+            return AutoModel.from_config(config, dtype=dtype, trust_remote_code=False).eval()
 
 
 @contextlib.contextmanager

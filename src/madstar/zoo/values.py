@@ -21,9 +21,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from madstar.graph.guessing import RATHER_FALSE
+from madstar.graph.remembered import VALUED, grouped_product
+
 LARGEST = 4_000_000
 """Elements of the largest tensors whose values are kept."""
-MOST_OPERATIONS = 80_000
+MOST_OPERATIONS = 400_000
 """A model that takes more operations than this is stopped: a loop over something guessed."""
 
 _MADE_OF_NOTHING = frozenset(
@@ -42,6 +45,7 @@ _MADE_OF_NOTHING = frozenset(
 )
 _VALUE = "_madstar_value"
 _READERS = ("tolist", "numpy", "__array__")
+_SHOWN = ("__format__", "__repr__")
 
 
 class KnownValues(TorchDispatchMode):
@@ -62,6 +66,7 @@ class KnownValues(TorchDispatchMode):
         self.touched: set[str] = set()
         self.guesses: list[tuple[str, str]] = []
         self.operations = 0
+        self.makers: dict[int, str] = {}
         self._values: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # an id must not be given to another tensor
         self._functions = _Readers(self)
@@ -102,7 +107,13 @@ class KnownValues(TorchDispatchMode):
     def _keep(self, tensor: Tensor, value: Tensor) -> Tensor:
         self._values[id(tensor)] = value
         self._kept.append(tensor)
+        setattr(tensor, VALUED, True)  # so that a tracer above hands on whatever is done with it
         return tensor
+
+    def forget(self, tensor: Tensor) -> None:
+        """Know a tensor's value no more, as something unknown was written into it."""
+        if self._values.pop(id(tensor), None) is not None:
+            delattr(tensor, VALUED)
 
     def value(self, tensor: Tensor) -> Tensor | None:
         """Return a tensor's value on the CPU, None if it is not known."""
@@ -135,7 +146,9 @@ class KnownValues(TorchDispatchMode):
                 return result
             args, kwargs = self._moved(func, args, kwargs)
         result = func(*args, **kwargs)
-        self._kept += [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self._kept += made
+        self.makers |= {id(leaf): base for leaf in made if leaf.dtype is torch.bool}
         return result
 
     def _computed(self, func: Any, base: str, args: Any, kwargs: dict[str, Any], given: list[Tensor]) -> Any:
@@ -179,7 +192,7 @@ class KnownValues(TorchDispatchMode):
         """Bring all tensors of an operation to the meta device; what it writes into is known no more."""
         for argument, told in zip(args, func._schema.arguments, strict=False):
             if isinstance(argument, Tensor) and told.alias_info is not None and told.alias_info.is_write:
-                self._values.pop(id(argument), None)
+                self.forget(argument)
 
         def move(leaf: Any) -> Any:
             if isinstance(leaf, Tensor) and leaf.device.type == "cpu":
@@ -204,6 +217,7 @@ class _Readers(TorchFunctionMode):
     ) -> Any:
         name = getattr(func, "__name__", "")
         if func is torch.tensor and _device(kwargs) == "meta":
+            args = tree_map(self._number, args)
             value = torch.tensor(*args, **{**(kwargs or {}), "device": "cpu"})
             return self._known.known(value)
         if name in _READERS and isinstance(args[0], Tensor) and args[0].device.type == "meta":
@@ -213,7 +227,22 @@ class _Readers(TorchFunctionMode):
                 value = torch.ones(args[0].shape, dtype=args[0].dtype)
             with torch.utils._python_dispatch._disable_current_modes():
                 return value.tolist() if name == "tolist" else value.numpy()
+        if name in _SHOWN and isinstance(args[0], Tensor) and args[0].device.type == "meta":
+            value = self._known.value(args[0])  # models put counts into their errors
+            if value is not None:
+                with torch.utils._python_dispatch._disable_current_modes():
+                    return func(value, *args[1:], **(kwargs or {}))
         return func(*args, **(kwargs or {}))
+
+    def _number(self, given: Any) -> Any:
+        """A tensor among the numbers that a tensor is made of, as a number."""
+        if not isinstance(given, Tensor) or given.device.type != "meta":
+            return given
+        value = self._known.value(given)
+        if value is None:
+            self._known.guess("item", 1)
+            return 1
+        return value.item() if value.numel() == 1 else value.tolist()
 
 
 class Constants(TorchFunctionMode):
@@ -266,7 +295,9 @@ def _empty(*shape: int, dtype: torch.dtype) -> Tensor:
 
 def _scalar(known: KnownValues, args: Any, kwargs: Any) -> Any:
     kind = args[0].dtype
-    taken: Any = False if kind is torch.bool else 1.0 if kind.is_floating_point else 1
+    taken: Any = 1.0 if kind.is_floating_point else 1
+    if kind is torch.bool:  # as the tracer guesses: what checks for the unusual finds nothing
+        taken = known.makers.get(id(args[0])) not in RATHER_FALSE
     known.guess("item", taken)
     return taken
 
@@ -336,7 +367,7 @@ def _index_put(known: KnownValues, args: Any, kwargs: Any) -> Any:
 
 
 def _index_put_in_place(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    known._values.pop(id(args[0]), None)
+    known.forget(args[0])
     return args[0]
 
 
@@ -351,6 +382,7 @@ _GUESSES: dict[str, Callable[[KnownValues, Any, Any], Any]] = {
     "unique_consecutive": _unique,
     "unique_dim": _unique,
     "repeat_interleave": _repeat_interleave,
+    "_grouped_mm": lambda known, args, kwargs: grouped_product(*args, **kwargs),
     "index": _index,
     "index_put": _index_put,
     "index_put_": _index_put_in_place,

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import torch
 
 from madstar.zoo.inputs.facts import Facts, Inputs, whole
+from madstar.zoo.inputs.text import token_ids
 
 _MASKS = ("input_features_mask", "feature_attention_mask", "audio_attention_mask", "audio_mel_mask")
 
 
 def sounds(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs]]:
     """Candidates for one recording per sample, with masks and lengths."""
+    if facts.arguments.get("input_values") and facts.takes("input_features"):
+        yield from _waves(facts, batch, "input_values")
     for name in ("input_features", "audio_mel", "audio_input_features"):
         if facts.takes(name):
             yield from _features(facts, batch, name)
@@ -44,7 +47,7 @@ def _features(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, Inputs
         "input_size",
         "input_channels",
     )
-    widths = [facts.number(key, place="audio") for key in names] + [80, 128, 160]
+    widths = [facts.number(key, place="audio") for key in names] + [*facts.read_widths("audio"), 80, 128, 160]
     widths = [width for width in dict.fromkeys(widths) if width > 0]
     bins = widths[0]
     window = 2 * facts.number("max_source_positions", "n_window", place="audio", default=1500)
@@ -55,6 +58,9 @@ def _features(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, Inputs
         (batch, 96, bins),
         (batch, bins, 96),
     ]
+    timed = facts.find("input_feat_size", place="audio") is not None  # time first, and masks are truths
+    if timed:
+        shapes.insert(0, (batch, 100, bins))
     shapes += [(batch, 1, 1024, bins), (batch, 1, 1001, bins)]
     for width in widths:
         shapes += [(batch, 128, width), (batch, 100, width), (batch, width, 3000), (batch, 400, width)]
@@ -72,9 +78,15 @@ def _features(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, Inputs
             inputs["chunk_sample_lengths"] = whole(batch, value=steps * 160)
         if facts.takes("audio_embed_sizes"):
             inputs["audio_embed_sizes"] = whole(batch, value=(steps + 7) // 8)
-        for key in masks:
-            yield f"features {list(shape)}, mask", inputs | {key: torch.ones(batch, steps, dtype=torch.long)}
-            yield f"features {list(shape)}, truth", inputs | {key: torch.ones(batch, steps, dtype=torch.bool)}
+        if facts.takes("padding_mask"):
+            inputs["padding_mask"] = whole(batch, steps * 160)
+        kinds = {"mask": torch.long, "truth": torch.bool}
+        for word in reversed(kinds) if timed else kinds:
+            for key in masks:
+                yield (
+                    f"features {list(shape)}, {word}",
+                    inputs | {key: torch.ones(batch, steps, dtype=kinds[word])},
+                )
         yield f"features {list(shape)}", inputs
         if facts.takes("attention_mask") and not facts.takes("input_ids"):
             yield f"features {list(shape)}, attention", inputs | {"attention_mask": whole(batch, steps)}
@@ -109,6 +121,9 @@ def _waves(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, Inputs]]:
             if facts.takes("input_values_mask"):
                 yield f"waveform {list(shape)}, mask", inputs | {"input_values_mask": whole(batch, shape[-1])}
     if facts.takes("decoder_input_values"):
+        width = facts.number("hidden_size", default=768)
+        states: Inputs = {name: facts.floats(batch, 64, width)}
+        yield "states on both sides", states | {"decoder_input_values": facts.floats(batch, 16, width)}
         yield (
             "waveform to spectrogram",
             {
@@ -165,7 +180,7 @@ def latents(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs
         yield "array", {"inputs": facts.floats(batch, length, facts.number("d_model", default=768))}
 
 
-def beside_sounds(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
+def beside_sounds(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs]]:
     """Arguments that reach weights which sound alone leaves out; each is tried on its own."""
     if facts.takes("mask_time_indices"):
         lengths = getattr(facts.module, "_get_feat_extract_output_lengths", None)
@@ -181,10 +196,11 @@ def beside_sounds(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
     for key in ("audio_latents", "audio_prompt_latents"):
         if facts.takes(key):
             width = facts.number("audio_latent_dim", "latent_dim", "latent_size", default=32)
-            yield (
-                key,
-                {
-                    key: facts.floats(batch, 4, width),
-                    f"{key}_mask": torch.ones(batch, 4, dtype=torch.bool),
-                },
-            )
+            for n in dict.fromkeys((width, *facts.read_widths(key.removesuffix("_latents")))):
+                inputs: Inputs = {key: facts.floats(batch, 4, n)}
+                inputs[f"{key}_mask"] = torch.ones(batch, 4, dtype=torch.bool)
+                token = facts.find(key.replace("latents", "token_id"))
+                if isinstance(token, int):
+                    inputs["input_ids"] = token_ids(facts, batch, length)
+                    inputs["input_ids"][:, 1:5] = token
+                yield f"{key} {n}", inputs

@@ -7,15 +7,16 @@ one argument after the other, as long as that reaches parameters that nothing re
 
 from __future__ import annotations
 
+import inspect
 import itertools
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from madstar.zoo.inputs.corrections import corrected, features_told, widened
 from madstar.zoo.inputs.facts import Facts, Inputs
 from madstar.zoo.inputs.placeholders import Slot, accepted, rows, slot
 from madstar.zoo.inputs.recipe import BESIDE, MODALITIES, Choice, Recipe, candidates
@@ -37,29 +38,33 @@ class Chosen:
 class _Search:
     def __init__(self, facts: Facts, run: Runner, seconds: float) -> None:
         self.facts, self.run = facts, run
-        self.deadline = time.monotonic() + seconds
-        self.best = Chosen(None, Trial(frozenset(), 1, error="no inputs fit its forward's arguments"))
+        self.begun, self.seconds = time.monotonic(), seconds
+        self.best = Chosen(None, Trial(frozenset(), -1, error="no inputs fit its forward's arguments"))
         self.slots: dict[str, Slot] = {}
+        self.widths: tuple[tuple[str, int, int], ...] = ()
         self.options = candidates(facts, MODALITIES)
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.deadline
+        return time.monotonic() > self.begun + self.seconds
 
     def attempt(self, choices: Sequence[Choice], least: int = 16) -> Trial | None:
         """Run one recipe; keep it if it is the best. None if it ran no further than its error."""
         slots = tuple(self.slots[c.builder] for c in choices if c.builder in self.slots)
-        recipe = Recipe(tuple(choices), slots, least)
-        for _ in range(3):
-            trial = self.run(self.facts.module, recipe.build(self.facts), "forward")
-            corrected = _recounted(trial.error, recipe) if trial.error else None
-            if corrected is None:
+        recipe = Recipe(tuple(choices), slots, least, self.widths)
+        for _ in range(4):
+            inputs = recipe.build(self.facts)
+            trial = self.run(self.facts.module, inputs, "forward")
+            better = corrected(trial.error, recipe, inputs)
+            if better is None:
                 break
-            recipe = corrected
+            recipe = better
         self.best.tried.append((str(recipe), trial.error))
         if trial.error:
-            if self.best.recipe is None:
-                self.best.trial = trial
+            if self.best.recipe is None and (
+                self.best.trial.total < 0 or len(trial.touched) > len(self.best.trial.touched)
+            ):
+                self.best.trial = trial  # the one that got furthest says most
             return None
         if self.best.recipe is None or len(trial.touched) > len(self.best.trial.touched):
             self.best.recipe, self.best.trial = recipe, trial
@@ -80,6 +85,7 @@ def choose(module: nn.Module, config: Any, run: Runner = attempt, seconds: float
     for choices in _bases(search):
         if search.over or search.attempt(choices):
             break
+    _mark_places(search)
     if search.best.recipe is not None:
         _extend(search)
     return search.best
@@ -87,25 +93,78 @@ def choose(module: nn.Module, config: Any, run: Runner = attempt, seconds: float
 
 def _settle_features(search: _Search) -> None:
     """Let each kind's own feature function pick the candidate and say how many tokens it stands for."""
-    facts = search.facts
-    width = facts.number("hidden_size", "d_model", place="text", default=0)
     for kind in ("image", "video", "audio"):
-        method = getattr(facts.module, f"get_{kind}_features", None)
+        method = getattr(search.facts.module, f"get_{kind}_features", None)
         if method is None or kind not in search.options:
             continue
         for choice in search.options[kind]:
-            if search.over:
-                return
-            inputs = accepted(method, Recipe((choice,)).build(facts))
-            trial = search.run(facts.module, inputs, f"get_{kind}_features") if inputs else None
-            if trial is None or trial.error:
-                search.best.tried.append((f"{kind}: {choice.label}", trial.error if trial else ""))
-                continue
-            search.options[kind] = [choice]
-            found = slot(facts, kind, rows(trial.output, width))
-            if found is not None:
-                search.slots[kind] = found
+            if time.monotonic() > search.begun + search.seconds / 2:
+                return  # the rest is for forward itself
+            if _settled(search, kind, method, choice):
+                break
+
+
+def _settled(search: _Search, kind: str, method: Any, choice: Choice) -> bool:
+    """Try one candidate on its feature function; whether it is taken, or says how many tokens it wants."""
+    facts, beside, name = search.facts, _demanded(search, method), f"get_{kind}_features"
+    recipe = Recipe((choice,), widths=search.widths)
+    inputs = accepted(method, beside | recipe.build(facts))
+    if not inputs:
+        return False
+    trial = search.run(facts.module, inputs, name)
+    wider = widened(trial.error, recipe, inputs)
+    if wider is not None:
+        again = search.run(facts.module, accepted(method, beside | wider.build(facts)), name)
+        if not again.error:
+            trial, search.widths = again, wider.widths
+    if not trial.error:
+        count = rows(trial.output, facts.number("hidden_size", "d_model", place="text", default=0))
+    else:
+        search.best.tried.append((f"{kind}: {choice.label}", trial.error))
+        count = features_told(trial.error) if beside else 0  # it looked for them among the ids
+        if not count:
+            return False
+    search.options[kind] = [choice] if trial.error else _alike(search, kind, method, choice)
+    found = slot(facts, kind, count)
+    if found is not None:
+        search.slots[kind] = found
+    return True
+
+
+def _mark_places(search: _Search) -> None:
+    """Where a kind has no feature function and little was reached, let one token stand for it."""
+    if search.best.trial.share == 1 and not search.best.trial.error:
+        return
+    kinds = [k for k in ("image", "video", "audio") if k in search.options and k not in search.slots]
+    kinds = [k for k in kinds if not hasattr(search.facts.module, f"get_{k}_features")]
+    found = {kind: slot(search.facts, kind, 1) for kind in kinds}
+    search.slots |= {kind: part for kind, part in found.items() if part is not None}
+    if not any(found.values()):
+        return
+    for choices in itertools.islice(_bases(search), 24):
+        trial = None if search.over else search.attempt(choices)
+        if trial is not None and trial.share == 1:
             break
+
+
+def _demanded(search: _Search, method: Any) -> Inputs:
+    """The text, if a feature function demands its ids."""
+    parameter = inspect.signature(method).parameters.get("input_ids")
+    if parameter is None or parameter.default is not parameter.empty or "text" not in search.options:
+        return {}
+    return Recipe((search.options["text"][0],)).build(search.facts)
+
+
+def _alike(search: _Search, kind: str, method: Any, found: Choice) -> list[Choice]:
+    """Return the candidate that a feature function takes, and those that only differ in what it does not."""
+
+    def seen(choice: Choice) -> dict[str, Any]:
+        inputs = accepted(method, Recipe((choice,)).build(search.facts))
+        return {key: getattr(value, "shape", value) for key, value in inputs.items()}
+
+    wanted = seen(found)
+    later = search.options[kind][search.options[kind].index(found) + 1 :]
+    return [found, *[choice for choice in later if seen(choice) == wanted][:3]]
 
 
 def _bases(search: _Search) -> Iterator[list[Choice]]:
@@ -165,17 +224,3 @@ def _extend(search: _Search) -> None:
             search.attempt([*kept, choice], recipe.least)
             if name in MODALITIES and len(search.best.trial.touched) > before:
                 break
-
-
-def _recounted(error: str, recipe: Recipe) -> Recipe | None:
-    """Where a model says how many features it has for how many tokens, return a recipe with that many."""
-    told = re.search(r"tokens:?\s*(\d+)\D+?features:?\s*(\d+)", error)
-    if told is None:
-        return None
-    tokens, features = int(told[1]), int(told[2])
-    for place, part in enumerate(recipe.slots):
-        if part.count == tokens and features != tokens and 0 < features < 20000:
-            slots = list(recipe.slots)
-            slots[place] = replace(part, count=features)
-            return replace(recipe, slots=tuple(slots))
-    return None

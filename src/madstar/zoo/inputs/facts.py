@@ -91,8 +91,33 @@ class Facts:
             return (whole[0], whole[0]) if whole else (default, default)
         return (int(value), int(value)) if isinstance(value, int | float) else (default, default)
 
+    def read_widths(self, place: str) -> list[int]:
+        """Widths that a part's first weights take: its first linear layer's, its first convolution's in time.
+
+        Args:
+            place: Text in the part's path, or one of the places of `find`. Without a part of that name the
+                whole module is meant.
+        """
+        pattern = re.compile(_PLACES.get(place, place))
+        named = [(path, part) for path, part in self.module.named_modules() if pattern.search(path)]
+        linear, convolution = 0, 0
+        for _, part in named or list(self.module.named_modules()):
+            if isinstance(part, nn.Linear):
+                linear = linear or part.in_features
+            elif isinstance(part, nn.Conv1d):
+                convolution = convolution or part.in_channels
+        return [width for width in (linear, convolution) if width > 1]
+
+    @property
+    def real(self) -> bool:
+        """Whether the model has weights, and is to be fed values."""
+        return has_weights(self.module)
+
     def floats(self, *shape: int) -> Tensor:
-        """A tensor without values, of the model's own dtype."""
+        """A tensor of the model's own dtype: without values, or normal ones for a model that has weights."""
+        if self.real:
+            drawn = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+            return drawn.to(self.dtype)
         return torch.empty(shape, dtype=self.dtype, device="meta")
 
 
@@ -108,6 +133,12 @@ def _parts(config: Any) -> Iterator[tuple[str, Any]]:
         for name, value in vars(current).items():
             if hasattr(value, "to_dict") and hasattr(value, "model_type"):
                 waiting.append((f"{path}.{name}".strip("."), value))
+
+
+def has_weights(module: nn.Module) -> bool:
+    """Whether a module's parameters have values; a few in a model without weights do, as it makes them."""
+    parameters = list(module.parameters())
+    return bool(parameters) and all(parameter.device.type != "meta" for parameter in parameters)
 
 
 def whole(*shape: int, value: int = 1) -> Tensor:

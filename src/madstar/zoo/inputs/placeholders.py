@@ -47,6 +47,8 @@ class Slot:
 def slot(facts: Facts, kind: str, count: int) -> Slot | None:
     """Return the slot for a kind's features, None if the configuration names no token for it."""
     token = _token(facts, kind)
+    if token is None and facts.takes("image_embeds_position_mask"):
+        token = 5  # a mask says where the image stands, whatever the words there are
     if token is None or count <= 0:
         return None
     frame = "vision" if kind in ("image", "video") else kind

@@ -13,7 +13,7 @@ Builder = Callable[[Facts, int, int], Iterator[tuple[str, Inputs]]]
 
 MODALITIES: dict[str, Builder] = {
     "text": text.text,
-    "image": lambda facts, batch, length: vision.images(facts, batch),
+    "image": vision.images,
     "video": lambda facts, batch, length: vision.videos(facts, batch),
     "audio": audio.sounds,
     "series": series.series,
@@ -22,7 +22,7 @@ MODALITIES: dict[str, Builder] = {
 BESIDE: dict[str, Builder] = {
     "beside text": text.beside_text,
     "beside images": lambda facts, batch, length: vision.beside_images(facts, batch),
-    "beside sounds": lambda facts, batch, length: audio.beside_sounds(facts, batch),
+    "beside sounds": audio.beside_sounds,
 }
 
 
@@ -41,11 +41,13 @@ class Recipe:
 
     The same recipe serves the model at any depth: nothing in it depends on the number of layers. `least` is
     the length of text from which on all is reached (blocks that compress what is far need it to be far).
+    `widths` are (argument, last size as built, last size as the model's first weight wants it).
     """
 
     choices: tuple[Choice, ...]
     slots: tuple[Slot, ...] = ()
     least: int = 16
+    widths: tuple[tuple[str, int, int], ...] = ()
 
     def build(self, facts: Facts, batch: int = 1, length: int = 16) -> Inputs:
         """Make the inputs: tensors of floats without values on the meta device, of integers with values.
@@ -68,12 +70,16 @@ class Recipe:
         for choice in self.choices:
             if choice.builder in BESIDE:
                 inputs |= _pick(BESIDE[choice.builder], choice.index, facts, batch, whole)
+        for name, built, wanted in self.widths:
+            if name in inputs and inputs[name].shape[-1] == built:
+                inputs[name] = facts.floats(*inputs[name].shape[:-1], wanted)
         return inputs
 
     def __str__(self) -> str:
         words = [f"{choice.builder}: {choice.label}" for choice in self.choices]
         words += [f"{slot.count} {slot.kind} tokens" for slot in self.slots]
         words += [f"length {self.least}"] if self.least != 16 else []
+        words += [f"{name} {wanted} wide" for name, _, wanted in self.widths]
         return "; ".join(words)
 
 

@@ -21,7 +21,7 @@ def token_ids(facts: Facts, batch: int, length: int) -> Tensor:
             if "token" in key or key.endswith("_id") or key.endswith("_index"):
                 named |= {value} if isinstance(value, int) else set()
     size = max(facts.number("vocab_size", place="text", default=256), 8)
-    ordinary = [i for i in range(3, min(size, 3 + _SPECIAL)) if i not in named][:7] or [min(3, size - 1)]
+    ordinary = [i for i in range(3, min(size, 3 + _SPECIAL)) if i not in named] or [min(3, size - 1)]
     line = torch.tensor(ordinary).repeat(length // len(ordinary) + 1)[:length]
     return line.expand(batch, length).clone()
 
@@ -33,6 +33,7 @@ def text(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs]]:
     shapes = {"ids": ids}
     if "input_ids" in facts.arguments and books > 1:
         shapes["codebooks last"] = ids[..., None].expand(batch, length, books).clone()
+        shapes["text and codebooks"] = ids[..., None].expand(batch, length, books + 1).clone()
         shapes["codebooks first"] = ids[:, None].expand(batch, books, length).clone()
     decoder = facts.takes("decoder_input_ids")
     for name, tokens in shapes.items():
@@ -41,6 +42,12 @@ def text(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs]]:
         plain: Inputs = {"input_ids": tokens}
         if facts.takes("bbox"):
             plain["bbox"] = whole(batch, length, 4)
+        if facts.takes("visual_feats", "visual_pos"):
+            width = facts.number("visual_feat_dim", default=2048)
+            plain |= {"visual_feats": facts.floats(batch, 8, width)}
+            plain |= {"visual_pos": facts.floats(batch, 8, facts.number("visual_pos_dim", default=4))}
+        if facts.takes("qformer_input_ids"):
+            plain |= {"qformer_input_ids": tokens, "qformer_attention_mask": whole(batch, length)}
         if decoder:
             start = ids[:, : max(length // 2, 2)]
             yield f"{name}, decoder", plain | {"decoder_input_ids": start}

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from madstar.zoo.inputs.facts import Inputs
+from madstar.zoo.inputs.facts import Inputs, has_weights
 from madstar.zoo.values import KnownValues
 
 
@@ -30,15 +32,19 @@ class Trial:
 
 
 def attempt(module: nn.Module, inputs: Inputs, method: str = "forward") -> Trial:
-    """Run a module, or another of its methods, on the meta device.
+    """Run a module, or another of its methods, on the meta device or with the weights that it has.
 
     Args:
         module: A model without weights.
         inputs: Arguments by name; tensors on the CPU keep their values.
         method: Such as "get_image_features".
     """
-    known = KnownValues(module)
-    given = known.known(inputs)
+    if has_weights(module):
+        known: KnownValues | Touched = Touched(module)
+        given: Any = inputs
+    else:
+        known = KnownValues(module)
+        given = known.known(inputs)
     called = module if method == "forward" else getattr(module, method)
     output, error = None, ""
     try:
@@ -47,4 +53,22 @@ def attempt(module: nn.Module, inputs: Inputs, method: str = "forward") -> Trial
             output = called(**given)
     except Exception as problem:
         error = f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:300]
-    return Trial(frozenset(known.touched), known.total, output, error, len(known.guesses))
+    guesses = len(known.guesses) if isinstance(known, KnownValues) else 0
+    return Trial(frozenset(known.touched), known.total, output, error, guesses)
+
+
+class Touched(TorchDispatchMode):
+    """Notes which parameters of a model with weights an operation takes."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._names = {id(parameter): name for name, parameter in module.named_parameters()}
+        self.total = len(self._names)
+        self.touched: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for leaf in tree_leaves((args, kwargs)):
+            name = self._names.get(id(leaf))
+            if name is not None:
+                self.touched.add(name)
+        return func(*args, **(kwargs or {}))

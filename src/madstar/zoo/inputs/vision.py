@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
 
+from madstar.zoo.inputs.documented import images_as_documented
 from madstar.zoo.inputs.facts import Facts, Inputs, grid, whole
+from madstar.zoo.inputs.processors import processor_sizes
 
 _SIZES = (224, 256, 384, 448, 512, 640, 1024, 1536)
 
 
-def images(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
+def images(facts: Facts, batch: int, length: int) -> Iterator[tuple[str, Inputs]]:
     """Candidates for one image per sample, with everything that forward takes beside it."""
     name = next((n for n in ("pixel_values", "image_pixel_values", "image") if facts.takes(n)), None)
     if facts.takes("flattened_patches"):
@@ -33,6 +36,26 @@ def images(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
         yield from _pooled_crops(facts, batch)
     if facts.takes("aspect_ratio_ids"):
         yield from _aspect_tiles(facts, batch)
+    if facts.takes("image_attention_mask", "perceiver_embeddings"):
+        shape = (batch, 1, _channels(facts), *_sizes(facts)[0])
+        seen: Inputs = {"image_attention_mask": whole(batch, length, 1)}
+        yield "an image that every word sees", seen | {name: facts.floats(*shape)}
+    if facts.takes("pixel_values") and facts.find("temporal_patch_size", place="vision") is not None:
+        times, patch = (facts.number(key, place="vision") for key in ("temporal_patch_size", "patch_size"))
+        shape = (batch * 4, times, patch, patch, _channels(facts))
+        yield "patches in time", {name: facts.floats(*shape)}
+    moving = "video" in str(getattr(facts.config, "model_type", ""))
+    frames = facts.number("num_frames", place="vision", default=4 if moving else 0)
+    if frames > 1 and facts.takes("pixel_values") and not facts.takes("pixel_values_videos"):
+        shape = (batch, frames, _channels(facts), *_sizes(facts)[0])
+        yield f"{frames} frames", {name: facts.floats(*shape)}
+    if facts.takes("action_embeds", "pixel_attention_mask"):
+        shape = (batch, 1, _channels(facts), *_sizes(facts)[0])
+        shown: Inputs = {"pixel_attention_mask": torch.ones(batch, 1, dtype=torch.bool)}
+        yield "an image that is there", shown | {name: facts.floats(*shape)}
+    told = images_as_documented(facts, batch, _channels(facts), _sizes(facts)[0])
+    if told is not None:
+        yield "as documented", told
     yield from _whole_images(facts, batch, name)
 
 
@@ -43,13 +66,20 @@ def _channels(facts: Facts) -> int:
 
 
 def _sizes(facts: Facts) -> list[tuple[int, int]]:
-    """The image sizes to try: the configuration's, then usual ones."""
+    """The image sizes to try: the configuration's, those of the package's image processor, usual ones."""
     arguments = facts.find("model_args", place="vision", default={})  # of a wrapped timm model
     if isinstance(arguments, dict) and arguments.get("img_size"):
         h, w = arguments["img_size"][-2:]
         return [(int(h), int(w))]
+    counts = facts.find("projector_patch_to_query_dict", default={})  # of patches, as many as may be
+    patch = facts.number("patch_size", place="vision", default=16)
+    squares = [(patch * math.isqrt(n),) * 2 for n in map(int, counts) if math.isqrt(n) ** 2 == n]
+    if squares:
+        return squares[:2]
     own = facts.pair("image_size", "img_size", "input_size", "max_image_size", place="vision", default=224)
-    return list(dict.fromkeys([own if min(own) > 0 else (224, 224), *((n, n) for n in _SIZES)]))
+    usual = [(n, n) for n in _SIZES]
+    read = processor_sizes(str(getattr(facts.config, "model_type", "")))
+    return list(dict.fromkeys([own if min(own) > 0 else (224, 224), *read, *usual]))
 
 
 def _whole_images(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, Inputs]]:
@@ -58,7 +88,9 @@ def _whole_images(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, In
     (h, w) = sizes[0]
     yield from _with_companions(facts, batch, name, f"image {h}x{w}", (batch, c, h, w))
     if facts.takes("pixel_attention_mask") or facts.takes("image_sizes") or facts.takes("pixel_values_local"):
-        yield from _with_companions(facts, batch, name, f"tiles {h}x{w}", (batch, 2, c, h, w))
+        for n in (2, 5, 3):
+            yield from _with_companions(facts, batch, name, f"{n} tiles {h}x{w}", (batch, n, c, h, w))
+        yield from _with_companions(facts, batch, name, "tiles 256x256", (batch, 2, c, 256, 256))
     for h, w in sizes[1:]:
         yield from _with_companions(facts, batch, name, f"image {h}x{w}", (batch, c, h, w))
     (h, w) = sizes[0]
@@ -69,6 +101,7 @@ def _whole_images(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, In
     yield from _with_companions(facts, batch, name, f"images in a list {h}x{w}", (batch * 2, c, h, w))
     patch = facts.number("patch_size", place="vision", default=16)
     yield "flat patches", {name: facts.floats(batch, 16, c * patch * patch)}
+    yield "patches of all images", {name: facts.floats(batch * 16, c * patch * patch)}
     for other in (1, 4, 12):
         yield f"image of {other} channels", {name: facts.floats(batch, other, h, w)}
 
@@ -93,6 +126,10 @@ def _with_companions(
         for key in ("prompt_pixel_values", "prompt_masks"):
             inputs[key] = facts.floats(shape[0], shape[1], *half)
         inputs[name] = facts.floats(shape[0], shape[1], *half)
+    if facts.takes("classes_structure"):
+        for key, count in (("classes", 2 * batch), ("tasks", batch)):
+            inputs |= {f"{key}_input_ids": whole(count, 8), f"{key}_attention_mask": whole(count, 8)}
+        inputs["classes_structure"] = whole(batch, value=2)
     if facts.takes("width", "height"):
         inputs |= {"width": grid([[w]]), "height": grid([[h]])}
     required = [n for n, must in facts.arguments.items() if must]
@@ -120,7 +157,9 @@ def _with_companions(
         yield f"{label}, mask", inputs | {"image_attention_mask": whole(*lead, side // patch, side // patch)}
 
 
-def _patch_grids(facts: Facts, batch: int, name: str, grid_name: str) -> Iterator[tuple[str, Inputs]]:
+def _patch_grids(
+    facts: Facts, batch: int, name: str, grid_name: str, frames: int = 1
+) -> Iterator[tuple[str, Inputs]]:
     """Patches of all images in one row, and each image's (time, height, width) in patches."""
     c = _channels(facts)
     patch = facts.number("patch_size", place="vision", default=14)
@@ -128,10 +167,10 @@ def _patch_grids(facts: Facts, batch: int, name: str, grid_name: str) -> Iterato
     merge = facts.find("spatial_merge_size", "merge_size", "merge_kernel_size", place="vision", default=2)
     merge = merge[0] if isinstance(merge, list | tuple) else int(merge)
     side = 4 * merge
-    rows = batch * side * side
+    rows = batch * frames * side * side
     width = facts.number("hidden_size", "embed_dim", "d_model", place="vision", default=768)
     for columns in (3, 2):
-        shape_of = grid([[1, side, side][-columns:]] * batch)
+        shape_of = grid([[frames, side, side][-columns:]] * batch)
         inputs: Inputs = {grid_name: shape_of}
         if facts.takes("merge_sizes"):
             inputs["merge_sizes"] = whole(batch, value=merge)
@@ -147,8 +186,10 @@ def _patch_grids(facts: Facts, batch: int, name: str, grid_name: str) -> Iterato
             (1, rows, c, patch, patch),
             (rows, c, times, patch, patch),
             (rows, times, c, patch, patch),
+            (rows // merge**2, merge * patch, merge * patch, c),
+            (rows, merge * patch, merge * patch, c),
             (rows, width),
-            (batch, side * side, c * patch * patch),
+            (batch, frames * side * side, c * patch * patch),
         )
         for shape in dict.fromkeys(shapes):
             yield f"{rows // batch} patches {list(shape)}", inputs | {name: facts.floats(*shape)}
@@ -184,14 +225,12 @@ def _pooled_crops(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
     size = facts.pair("image_size", "image_default_input_size", place="vision", default=378)
     side = size[0] // patch
     n, tokens = side * side, (side // 2) ** 2
-    pooling = torch.arange(tokens * 4).reshape(1, tokens, 4) % n
+    pooling = (torch.arange(tokens * 4).reshape(1, tokens, 4) % n).expand(batch, tokens, 4).clone()
     yield (
         "pooled crops",
         {
-            "pixel_values": facts.floats(batch, n, c * patch * patch),
-            "image_token_pooling": (pooling + n * torch.arange(batch).view(-1, 1, 1) * 0).reshape(-1, 4)
-            if batch == 1
-            else pooling.expand(batch, tokens, 4).reshape(-1, 4).clone(),
+            "pixel_values": facts.floats(batch, 1, n, c * patch * patch),
+            "image_token_pooling": pooling,
             "image_grids": grid([[side // 2, side // 2, 0, 0]] * batch),
             "image_num_crops": whole(batch),
         },
@@ -231,7 +270,8 @@ def videos(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
         return
     c = _channels(facts)
     if facts.takes("video_grid_thw"):
-        for label, inputs in _patch_grids(facts, batch, name, "video_grid_thw"):
+        merged = facts.number("temporal_merge_size", place="vision", default=1)
+        for label, inputs in _patch_grids(facts, batch, name, "video_grid_thw", merged):
             if "image_merge_sizes" in inputs:
                 merge = inputs.pop("image_merge_sizes")
                 inputs |= {"video_merge_sizes": merge}
@@ -308,6 +348,9 @@ def beside_images(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
         yield "fine tiles", {"tile_fine_mask": torch.ones(batch, dtype=torch.bool)}
     if facts.takes("fine"):
         yield "fine", {"fine": True}
+    if facts.takes("downsample_mode"):
+        for mode in ("16x", "4x"):
+            yield f"downsampled {mode}", {"downsample_mode": mode}
     if facts.takes("text_inputs"):
         yield "queries as text", {"text_inputs": whole(batch, 134, 77)}
     if facts.takes("conditional_pixel_values"):
