@@ -289,3 +289,21 @@ def test_declared_inputs_are_made_at_sizes() -> None:
     made = make(batch=3, length=5)
     assert (made["x"].shape, made["x"].dtype) == ((3, 11), torch.float16)
     assert (made["mask"].shape, bool(made["mask"])) == ((), True)
+
+
+def test_weights_are_named_beside_the_graph(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from madstar.genome import Genome, Sizes
+
+    address, out = "genome:71111-21211?width=32&heads=2", tmp_path / "model.graph.json"
+    model = Genome.parse("71111-21211").build(Sizes(width=32, heads=2), 0)
+    save_file({name: value.clone() for name, value in model.state_dict().items()}, tmp_path / "a.safetensors")
+    file = f"--weights={tmp_path / 'a.safetensors'}"
+    document = strict_json(invoke("trace", address, file, f"--out={out}", "--json").stdout)
+    assert document["weights"] == ["a.safetensors"]
+    assert load(out).weights == ("a.safetensors",)
+    assert words_in(refusal(invoke("trace", address, file)), ["--weights", "give --out too"])
+    other = invoke("trace", "genome:71111-21211", file, f"--out={tmp_path / 'other.graph.json'}")
+    assert words_in(refusal(other), ["in the files and", "give those of this model"])
+    assert not (tmp_path / "other.graph.json").exists()

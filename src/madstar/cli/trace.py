@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import GraphError
 from .addresses import Inputs, Shrunk, traced
 from .app import command
 from .document import print_document
@@ -35,6 +36,13 @@ def trace(
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the graph there: FILE.graph.json, or .json.gz.")
     ] = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--weights",
+            help="A .safetensors file of the weights, to be named in --out; once for each.",
+        ),
+    ] = None,
     time_limit: Annotated[
         float | None, typer.Option("--time-limit", help="Seconds; none if not given.")
     ] = None,
@@ -44,6 +52,8 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Trace a model to its computation graph, without weights and without a download."""
+    if weights and out is None:
+        raise GraphError("--weights names files in the graph that is written: give --out too")
     if time_limit is None and memory_limit is None:
         graph = traced(model, inputs, shrunk)
     else:
@@ -52,6 +62,10 @@ def trace(
     if out is not None:
         from ..graph.json_format import save
 
+        if weights:
+            from ..graph.weights import attach
+
+            graph = attach(graph, weights, out.parent)
         save(graph, out)
     if as_json:
         print_document(document_of(graph) | {"out": None if out is None else str(out)})
@@ -86,6 +100,7 @@ def document_of(graph: Graph) -> dict[str, Any]:
         "cache_bytes": cost.cache_bytes,
         "at": {"sizes": at, **cost.at(at)},
         "changes": list(facts.get("changes", ())),
+        "weights": list(graph.weights),
         "guesses": [{"path": each.path, "op": each.op, "taken": each.taken} for each in graph.guesses],
         "seconds": facts.get("seconds"),
         "peak_memory": facts.get("peak_memory_bytes"),
@@ -137,6 +152,8 @@ def _summary(graph: Graph) -> list[tuple[str, str]]:
     opaque = facts.get("opaque") or {}
     if opaque:
         found.append(("unknown", f"{sum(opaque.values()):,} nodes: {', '.join(list(opaque)[:5])}"))
+    if changes := facts.get("changes"):
+        found.append(("changed", one_line("; ".join(changes))))
     for name in facts.get("symbols_dropped", ()):
         found.append(("fixed", f"{name}: the model does not run at other sizes, or not in the same way"))
     first = [f"{each.op} = {each.taken}{f' in {each.path}' if each.path else ''}" for each in graph.guesses]
