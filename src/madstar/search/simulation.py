@@ -34,19 +34,22 @@ class Pretended:
 
 
 class Clock:
-    """Seconds that pass as told, and as really spent between two waits unless `own_time` is False."""
+    """Seconds that pass as told, and those of the processor spent between two waits unless not `own_time`.
+
+    Seconds of the processor, so that other work on the machine does not count against a strategy.
+    """
 
     def __init__(self, *, own_time: bool = True) -> None:
         self.own_time = own_time
-        self._passed, self._since = 0.0, time.perf_counter()
+        self._passed, self._since = 0.0, time.process_time()
 
     def __call__(self) -> float:
         """Seconds since the clock was made."""
-        return self._passed + (time.perf_counter() - self._since if self.own_time else 0.0)
+        return self._passed + (time.process_time() - self._since if self.own_time else 0.0)
 
     def advance_to(self, seconds: float) -> None:
         """Let it be that time, unless it is later."""
-        self._passed, self._since = max(seconds, self()), time.perf_counter()
+        self._passed, self._since = max(seconds, self()), time.process_time()
 
 
 class PretendedPool:
