@@ -1,5 +1,6 @@
 """What holds for every test: annotated tensor shapes are checked, one thread, reproducible examples."""
 
+import signal
 import sys
 
 import pytest
@@ -20,3 +21,8 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 torch.set_num_threads(1)
+
+# A shell starts what goes to the background with Ctrl-C ignored, and every process started here would inherit
+# that: the tests that interrupt one would wait in vain.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
