@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from madstar.errors import GraphError
+from madstar.errors import GraphError, in_one_line
 from madstar.graph.examples import Examples
 from madstar.graph.recording import Recording
 from madstar.graph.trace import record
@@ -150,6 +150,5 @@ def _exported(module: nn.Module, args: Any, kwargs: Any) -> tuple[Counter[str], 
             with _Counting(tally):
                 program(*args, **kwargs)
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise GraphError(f"torch.export fails: {type(error).__name__}: {said}") from error
+        raise GraphError(f"torch.export fails: {in_one_line(error, 220)}") from error
     return tally.operations, tally.products

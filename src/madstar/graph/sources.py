@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from madstar.errors import GraphError
+from madstar.errors import GraphError, in_one_line
 from madstar.graph.declared import Declared, example_inputs
 from madstar.graph.model import Graph
 from madstar.graph.trace import trace
@@ -45,9 +45,8 @@ def build(reference: str) -> nn.Module:
         try:
             made = found()
         except (Exception, SystemExit) as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:240]
             raise GraphError(
-                f"model {reference!r} cannot be built without arguments: {said}; "
+                f"model {reference!r} cannot be built without arguments: {in_one_line(error, 240)}; "
                 "name a function without arguments that builds it"
             ) from error
     if not isinstance(made, nn.Module):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from madstar.errors import GraphError
+from madstar.errors import GraphError, in_one_line
 from madstar.graph import folding
 from madstar.graph.assembling import Assembler
 from madstar.graph.examples import Examples
@@ -155,7 +155,7 @@ def _failure(recorder: Recorder, name: str, error: BaseException) -> GraphError:
     cause = recorder.fault or error
     if isinstance(cause, GraphError):
         return cause
-    said = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}".rstrip(": ")
+    said = in_one_line(cause, 220)
     where = recorder.failed_in or "the model's own forward"
     if recorder.fault is not None:
         return GraphError(f"the tracer itself fails in {where} of {name}, please report it: {said}")

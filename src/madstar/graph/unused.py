@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .model import Call, Definition, Graph, Item, Node
 from .paths import join
 from .soundness import ordered_definitions, sources
-from .walk import representatives
+from .walk import blocks, representatives
 
 
 def dead_items(definition: Definition) -> Iterator[tuple[Item, int]]:
@@ -62,23 +62,13 @@ def unused_parameters(graph: Graph) -> dict[tuple[str, str], list[str]]:
     taken: set[str] = set()
     idle: dict[tuple[str, str], list[str]] = {}
     refs = {name: _references(definition) for name, definition in graph.definitions.items()}
-    seen: set[tuple[str, str]] = set()
-    stack = [(graph.root, "")]
-    while stack:
-        name, path = stack.pop()
-        if (name, path) in seen:
-            continue
-        seen.add((name, path))
-        definition = graph.definitions[name]
+    for path, definition in blocks(graph):
         for parameter in definition.parameters:
             full = join(path, parameter.path)
-            if f"@{parameter.path}" in refs[name]:
+            if f"@{parameter.path}" in refs[definition.name]:
                 taken.add(same.get(full, full))
             elif parameter.trained:
-                idle.setdefault((name, parameter.path), []).append(full)
-        for item in reversed(definition.items):
-            if isinstance(item, Call):
-                stack += [(item.definition, join(path, each)) for each in reversed(item.paths)]
+                idle.setdefault((definition.name, parameter.path), []).append(full)
     left = {key: [p for p in paths if same.get(p, p) not in taken] for key, paths in idle.items()}
     return {key: paths for key, paths in left.items() if paths}
 

@@ -77,6 +77,14 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
     The `Parameter` is its definition's, its own path relative. Tied ones are listed each.
     """
     found: dict[str, Parameter] = {}
+    for block, definition in blocks(graph):
+        for parameter in definition.parameters:
+            found.setdefault(join(block, parameter.path), parameter)
+    return found
+
+
+def blocks(graph: Graph) -> Iterator[tuple[str, Definition]]:
+    """Each block by its full path, in order of use; one that is used twice under one path comes once."""
     seen: set[tuple[str, str]] = set()
     stack: list[tuple[str, str]] = [(graph.root, "")]
     while stack:
@@ -85,12 +93,10 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
             continue
         seen.add((name, block))
         definition = graph.definitions[name]
-        for parameter in definition.parameters:
-            found.setdefault(join(block, parameter.path), parameter)
+        yield block, definition
         for item in reversed(definition.items):
             if isinstance(item, Call):
                 stack += [(item.definition, join(block, path)) for path in reversed(item.paths)]
-    return found
 
 
 def representatives(graph: Graph) -> dict[str, str]:

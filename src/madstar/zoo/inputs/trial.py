@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from madstar.errors import in_one_line
 from madstar.zoo.inputs.facts import Inputs, has_weights
 from madstar.zoo.values import KnownValues
 
@@ -52,7 +53,7 @@ def attempt(module: nn.Module, inputs: Inputs, method: str = "forward") -> Trial
             warnings.simplefilter("ignore")
             output = called(**given)
     except Exception as problem:
-        error = f"{type(problem).__name__}: {' '.join(str(problem).split())}"[:300]
+        error = in_one_line(problem)
     guesses = len(known.guesses) if isinstance(known, KnownValues) else 0
     return Trial(frozenset(known.touched), known.total, output, error, guesses)
 
