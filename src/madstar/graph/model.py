@@ -23,7 +23,14 @@ Dim = int | str
 
 Shape = tuple[Dim, ...]
 Attribute = Any
-"""JSON data: a number, a string, true, false, null, or a tuple of these."""
+"""JSON data: a number, a string, true, false, null, or a tuple of these; `Varying` where turns differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Varying:
+    """An attribute, or a part of one, that a definition leaves open: each turn of a call sets it by name."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,12 @@ class Call:
     `paths` are the relative paths of the modules called, in order: ("layers.0",), or for a run
     ("layers.0", ..., "layers.79"). `arguments` feed the definition's inputs by position. In a run
     (`len(paths) > 1`), `carried` are pairs (output, input) of positions: what one call gives there is
-    what the next takes; all other inputs are the same for every call. `outputs` name what the last gives.
+    what the next takes. `own` are inputs of which each turn takes another value: position, and a reference
+    for every turn (the first stands in `arguments` too). All other inputs are the same for every call.
+    `settings` give what the definition leaves open, by name, a value for every turn.
+
+    `outputs` name what the last turn gives. `gathered` are outputs of which those of earlier turns are
+    needed too: position, and a name for each turn but the last; they have the type of the last.
     """
 
     name: str
@@ -106,6 +118,9 @@ class Call:
     arguments: tuple[str, ...]
     outputs: tuple[Value, ...]
     carried: tuple[tuple[int, int], ...] = ()
+    own: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    settings: tuple[tuple[str, tuple[Attribute, ...]], ...] = ()
+    gathered: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     @property
     def count(self) -> int:
@@ -121,7 +136,8 @@ class Definition:
     """A block: what it takes, what it holds, what it computes in order, what it gives.
 
     `kind` is the class of the module it was made from ("LlamaDecoderLayer"), `module` where that class
-    stands. `outputs` are references to values, inputs or parameters.
+    stands. `outputs` are references to values, inputs or parameters. `varying` are the names of what its
+    nodes' attributes, or the settings of its calls, leave to whoever calls it.
     """
 
     name: str
@@ -131,6 +147,7 @@ class Definition:
     items: tuple[Item, ...]
     outputs: tuple[str, ...]
     module: str = ""
+    varying: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
