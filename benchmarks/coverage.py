@@ -205,7 +205,11 @@ def kind(row: dict[str, Any]) -> str:
     """The kinds of input that a type was fed, such as "image + text"."""
     words = (part.partition(":")[0].strip() for part in (row.get("inputs") or "").split(";"))
     kinds = sorted(
-        {word for word in words if word in ("text", "image", "video", "audio", "series", "latents")}
+        {
+            word
+            for word in words
+            if word in ("text", "image", "video", "audio", "series", "latents", "session")
+        }
     )
     return " + ".join(kinds) or "none found"
 

@@ -209,3 +209,13 @@ def test_a_layer_named_by_number_is_kept() -> None:
     assert config.insert_layer_id > 2
     shrink(config)
     assert 0 < config.insert_layer_id < config.num_hidden_layers <= 3
+
+
+def test_layers_that_another_part_names_are_kept() -> None:
+    from transformers import CONFIG_MAPPING
+
+    config = CONFIG_MAPPING["molmo2"]()
+    assert config.adapter_config.vision_feature_layer == [24, 18]
+    shrink(config)
+    assert config.vision_config.num_hidden_layers == 3
+    assert config.adapter_config.vision_feature_layer == [2, 1]

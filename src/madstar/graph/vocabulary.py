@@ -42,6 +42,7 @@ _TABLE = {
         group_norm(input, num_groups, weight, bias, eps)
         instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
         normalize(input, p, dim, eps); local_response_norm(input, size, alpha, beta, k)
+        weight_norm(v, g, dim)
     """,
     "activation": """
         relu(input); relu6(input); leaky_relu(input, negative_slope); prelu(input, weight); rrelu(input)
@@ -272,7 +273,8 @@ _SAME = {
     "_unique2": "unique", "_unique_impl": "unique", "_return_output": "unique", "is_nonzero": "item",
     "bool_": "item", "_local_scalar_dense": "item", "upsample_nearest2d": "interpolate",
     "_weight_norm": "weight_norm", "__iter__": "iter", "index": "getitem", "relu_": "relu",
-    "_nested_view": "view",
+    "_nested_view": "view", "_is_all_true": "all", "log_sigmoid": "logsigmoid", "clamp_min": "clamp",
+    "cpu": "to",
 }  # fmt: skip
 
 CASTS = MappingProxyType(

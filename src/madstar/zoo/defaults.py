@@ -76,6 +76,11 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "deepseek_ocr2": {
         "text_config.mlp_layer_types": ["dense"] + ["sparse"] * 31,
         "text_config.num_experts_per_tok": 6,
+        "text_config.vocab_size": 129280,
+        "vision_config.encoder_config.hidden_size": 896,
+        "vision_config.encoder_config.intermediate_size": 4864,
+        "vision_config.encoder_config.num_attention_heads": 14,
+        "vision_config.encoder_config.num_key_value_heads": 2,
     },
     "deepseek_v2": {"num_experts_per_tok": 6},
     "diffusion_gemma": {
@@ -96,6 +101,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     "granite4_vision": {
         "deepstack_layer_map": [[-2, 0]],
         "downsample_rate": "4/8",
+        "image_grid_pinpoints": [[384, 768], [768, 384], [768, 768], [1152, 384], [384, 1152]],
         "vision_config.image_size": 384,
         "vision_config.patch_size": 16,
     },
@@ -130,6 +136,10 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "vision_config.model_args": {"embed_dim": 1024, "img_size": [448, 448], "global_pool": ""},
     },
     "pp_ocrv6_medium_det": {"intraclass_block_config": _intraclass()},
+    "qwen3_omni_moe_thinker": {
+        "text_config.head_dim": 128,
+        "vision_start_token_id": 151652,
+    },
     "qwen4_exp": {f"text_config.{key}": value for key, value in _INDEXER.items()},
     "qwen4_exp_text": dict(_INDEXER),
     "smolvlm": {"vision_config.image_size": 256},
@@ -145,7 +155,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
 }
 """By type: settings by name, of nested configurations by path."""
 
-_OUTPUT_WIDTHS = ("out_hidden_size", "projection_dim_to_text")
+_OUTPUT_WIDTHS = ("out_hidden_size", "projection_dim_to_text", "text_hidden_size")
 
 
 def complete(name: str, config: Any) -> tuple[str, ...]:

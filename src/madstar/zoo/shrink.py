@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 LAYERS = 2
@@ -44,6 +44,8 @@ _STAGES = ("depths", "num_layers_per_stage", "encoder_depths", "decoder_depths")
 # Lists of stages or of classes that may happen to be as long as the stack is deep.
 _NOT_PER_LAYER = ("out_features", "out_indices", "stage_names", "hidden_sizes", "architectures")
 _NAMES_LAYERS = r"ind(ex|ices|exes)|layer_ids|layers$|_layer$|_map$"
+_ELSEWHERE = ("vision_feature_layer",)
+"""Settings of another part that name layers of the one that sees."""
 _ONE = ("insert_layer_id",)
 """Settings that name one layer by number."""
 _FEW = 5
@@ -83,18 +85,23 @@ def shrink(config: Any, layers: int = LAYERS, *, generous: bool = False) -> tupl
         What was changed, in words: ("llama.num_hidden_layers 32 to 2", ...).
     """
     changes: list[str] = []
-    for part in nested(config):
-        changes += _shrink_one(part, layers, generous)
+    parts = list(nested(config))
+    for part in parts:
+        seen = "vision" in _label(part)
+        others = [other for other in parts if seen and other is not part and "vision" not in _label(other)]
+        changes += _shrink_one(part, layers, generous, others)
     return tuple(changes)
 
 
-def _shrink_one(part: Any, layers: int, generous: bool) -> list[str]:
+def _shrink_one(part: Any, layers: int, generous: bool, others: Sequence[Any] = ()) -> list[str]:
     changes = []
     depths = {name: vars(part).get(name) for name in _DEPTHS}
     counts = {name: n for name, n in depths.items() if isinstance(n, int) and not isinstance(n, bool)}
     for depth in sorted({n for n in counts.values() if n > layers}, reverse=True):
         lists, numbered = _per_layer(part, depth), _numbered(part, depth)
-        kept = _kept(depth, lists, numbered, layers, generous)
+        elsewhere = [(other, name) for other in others for name in _ELSEWHERE if _names(other, name, depth)]
+        named = {f"{place} {name}": vars(other)[name] for place, (other, name) in enumerate(elsewhere)}
+        kept = _kept(depth, lists, numbered | named, layers, generous)
         if len(kept) == depth:
             continue
         for name, values in lists.items():
@@ -102,6 +109,10 @@ def _shrink_one(part: Any, layers: int, generous: bool) -> list[str]:
         for name, values in numbered.items():
             renumbered = type(values)(kept.index(i) for i in values if i in kept)
             setattr(part, name, renumbered[0] if name in _ONE else renumbered)
+        for other, name in elsewhere:
+            values = vars(other)[name]
+            setattr(other, name, type(values)(kept.index(i) for i in values))
+            changes.append(f"{_label(other)}.{name} {list(values)} to {list(vars(other)[name])}")
         for name, n in counts.items():
             if n == depth:
                 setattr(part, name, len(kept))
@@ -148,6 +159,13 @@ def _numbered(part: Any, depth: int) -> dict[str, Any]:
             if rising and value[0] >= 0 and value[-1] < depth and len(value) < depth:
                 found[name] = value
     return found
+
+
+def _names(other: Any, name: str, depth: int) -> bool:
+    """Whether a setting of another part is a short list of this stack's layers, counted from the first."""
+    values = vars(other).get(name)
+    short = isinstance(values, list | tuple) and 0 < len(values) <= _FEW
+    return short and all(type(i) is int and 0 <= i < depth for i in values)
 
 
 def _kept(

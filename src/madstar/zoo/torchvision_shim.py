@@ -2,7 +2,8 @@
 
 timm's architectures do not use torchvision; its data pipeline and feature extraction import names from it
 on the way. The stand-in gives any module below `torchvision` and any name in it as an empty class, which is
-enough to import and of no use beyond. It lives in this process alone and is never put in the place of a
+enough to import and of no use beyond, but for a few operations that models compute with
+(`madstar.zoo.regions`). It lives in this process alone and is never put in the place of a
 torchvision that works. (A torchvision from PyPI does not load beside a CPU build of torch: it is installed,
 and yet importing it fails.)
 """
@@ -21,6 +22,8 @@ from typing import Any
 
 from torch import nn
 
+from madstar.zoo.regions import roi_align
+
 _NAME = "torchvision"
 
 
@@ -36,14 +39,20 @@ class _InterpolationMode(enum.Enum):
     LANCZOS = "lanczos"
 
 
+_OPERATIONS = {"roi_align": roi_align}
+"""Operations that models of transformers compute with, in `torchvision.ops`."""
+
+
 class _Empty(ModuleType):
-    """A module in which every name is an empty class."""
+    """A module in which every name is an empty class, but for a few operations."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if name == "InterpolationMode":
             found: Any = _InterpolationMode
+        elif self.__name__ == f"{_NAME}.ops" and name in _OPERATIONS:
+            found = _OPERATIONS[name]
         else:
             found = type(name, (nn.Module,), {"__module__": self.__name__})
         setattr(self, name, found)

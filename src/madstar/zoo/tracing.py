@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from madstar.errors import GraphError
@@ -21,7 +20,7 @@ from madstar.zoo.inputs.choose import Chosen, choose
 from madstar.zoo.inputs.facts import Facts, Inputs, has_weights
 from madstar.zoo.inputs.recipe import Recipe
 from madstar.zoo.model import ZooModel
-from madstar.zoo.reaching import again, reach, with_weights
+from madstar.zoo.reaching import ALTERNATING, again, reach, with_weights
 from madstar.zoo.source import load
 from madstar.zoo.timm_models import timm_input_size
 from madstar.zoo.values import KnownValues
@@ -148,7 +147,7 @@ def _without_weights(
     model: ZooModel, symbols: dict[str, tuple[int, ...]], build: Callable[..., Inputs]
 ) -> tuple[Graph, tuple[Guess, ...]]:
     """Trace above a record of known values, so that questions about ids, masks and grids have answers."""
-    runs = _Runs(model.module)
+    runs = _Runs(model)
     with torch.no_grad(), warnings.catch_warnings(), runs.known:
         warnings.simplefilter("ignore")
         graph = trace(model.module, runs.inputs(build), name=model.name, symbols=symbols, guess=False)
@@ -169,8 +168,8 @@ def _with_weights(
 class _Runs:
     """The runs of one trace over one record of known values; what the first run reached and guessed."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.known = KnownValues(module)
+    def __init__(self, model: ZooModel) -> None:
+        self.known = KnownValues(model.module, alternating=ALTERNATING in model.changes)
         self._first_guesses: list[tuple[str, str]] | None = None
         self._begun = False
 

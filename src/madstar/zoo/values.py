@@ -43,6 +43,8 @@ _MADE_OF_NOTHING = frozenset(
         "triu_indices",
     )
 )
+_MADE_LIKE = frozenset(("new_ones", "new_zeros", "new_full", "ones_like", "zeros_like", "full_like"))
+_COMPARISONS = frozenset(("gt", "ge", "lt", "le"))
 _VALUE = "_madstar_value"
 _READERS = ("tolist", "numpy", "__array__")
 _SHOWN = ("__format__", "__repr__")
@@ -53,14 +55,17 @@ class KnownValues(TorchDispatchMode):
 
     Args:
         module: The model on the meta device that will run.
+        alternating: Take every comparison of unknown numbers to hold for every other one of them, so that all
+            that follows from it (how many were chosen, which, what is left) has answers that agree.
 
     Attributes:
         touched: Names of the parameters that an operation has taken.
         guesses: (operation, what was taken) for each answer that is not known to be true.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, alternating: bool = False) -> None:
         super().__init__()
+        self.alternating = alternating
         self._names = {id(parameter): name for name, parameter in module.named_parameters()}
         self.total = len(self._names)
         self.touched: set[str] = set()
@@ -95,11 +100,16 @@ class KnownValues(TorchDispatchMode):
         self._functions.__exit__(*error)
 
     def known(self, inputs: Any) -> Any:
-        """Return inputs whose tensors on the CPU are meta tensors of known value."""
+        """Return inputs whose tensors on the CPU are meta tensors of known value; objects are changed."""
         return tree_map(self._hidden, inputs)
 
     def _hidden(self, given: Any) -> Any:
-        if not isinstance(given, Tensor) or given.device.type == "meta":
+        if not isinstance(given, Tensor):
+            if hasattr(given, "__dict__") and not callable(given) and not isinstance(given, type):
+                for name, part in vars(given).items():
+                    setattr(given, name, tree_map(self._hidden, part))
+            return given
+        if given.device.type == "meta":
             return given
         with torch.utils._python_dispatch._disable_current_modes():
             return self._keep(_like(given), given.clone())
@@ -140,6 +150,8 @@ class KnownValues(TorchDispatchMode):
         if result is not NotImplemented:
             return result
         if any(tensor.device.type == "meta" for tensor in given):
+            if self.alternating and base in _COMPARISONS:
+                return self._alternate(base, func(*self._moved(func, args, kwargs)[0]))
             answer = _GUESSES.get(base)
             result = answer(self, args, kwargs) if answer is not None else NotImplemented
             if result is not NotImplemented:
@@ -154,6 +166,8 @@ class KnownValues(TorchDispatchMode):
     def _computed(self, func: Any, base: str, args: Any, kwargs: dict[str, Any], given: list[Tensor]) -> Any:
         """Compute on the CPU if all that goes in is known and small; NotImplemented otherwise."""
         values = [self.value(tensor) for tensor in given]
+        if base in _MADE_LIKE and values == [None]:
+            return self._made_like(func, args, kwargs)
         if (
             any(value is None for value in values)
             or sum(v.numel() for v in values if v is not None) > LARGEST
@@ -187,6 +201,22 @@ class KnownValues(TorchDispatchMode):
             return self._keep(_like(leaf), leaf) if hidden else leaf
 
         return tree_map(back, made)
+
+    def _alternate(self, base: str, made: Tensor) -> Tensor:
+        """The result of a comparison: false and true in turn, so that of one alone nothing holds."""
+        if made.numel() > LARGEST:
+            return made
+        self.guess(base, "every other one")
+        return self._keep(made, (torch.arange(made.numel()) % 2 == 1).reshape(made.shape))
+
+    def _made_like(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Whole numbers made after a tensor's shape or device are known, whatever its values are."""
+        made = func(*args, **kwargs)
+        if made.dtype.is_floating_point or made.is_complex() or made.numel() > LARGEST:
+            return NotImplemented
+        stand_in = torch.empty(1).expand(args[0].shape)
+        rest = {name: "cpu" if name == "device" else value for name, value in kwargs.items()}
+        return self._keep(made, func(stand_in, *args[1:], **({"dtype": made.dtype} | rest)))
 
     def _moved(self, func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Bring all tensors of an operation to the meta device; what it writes into is known no more."""
@@ -278,7 +308,8 @@ def _device(kwargs: Mapping[str, Any] | None) -> str:
 
 def _like(tensor: Tensor) -> Tensor:
     """A meta tensor of the same shape, strides and dtype."""
-    return torch.empty_strided(tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="meta")
+    with torch.inference_mode(False):  # views of what was made outside it count versions
+        return torch.empty_strided(tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 def _size(args: Any) -> int:

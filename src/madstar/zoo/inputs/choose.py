@@ -22,6 +22,12 @@ from madstar.zoo.inputs.placeholders import Slot, accepted, rows, slot
 from madstar.zoo.inputs.recipe import BESIDE, MODALITIES, Choice, Recipe, candidates
 from madstar.zoo.inputs.trial import Trial, attempt
 
+_AT_ONCE, _AT_MOST = 12, 80
+"""Combinations of candidates that are tried: of everything, before less is tried, and of one plan."""
+
+_TURNS = 3
+"""Candidates that a feature function takes and forward does not, before the kind is given up."""
+
 Runner = Callable[[nn.Module, Inputs, str], Trial]
 """Runs a method of a module ("forward" or another) on inputs and says what it reached."""
 
@@ -36,9 +42,9 @@ class Chosen:
 
 
 class _Search:
-    def __init__(self, facts: Facts, run: Runner, seconds: float) -> None:
-        self.facts, self.run = facts, run
-        self.begun, self.seconds = time.monotonic(), seconds
+    def __init__(self, facts: Facts, run: Runner, seconds: float, batch: int) -> None:
+        self.facts, self.run, self.batch = facts, run, batch
+        self.begun, self.seconds = time.thread_time(), seconds
         self.best = Chosen(None, Trial(frozenset(), -1, error="no inputs fit its forward's arguments"))
         self.slots: dict[str, Slot] = {}
         self.widths: tuple[tuple[str, int, int], ...] = ()
@@ -46,14 +52,14 @@ class _Search:
 
     @property
     def over(self) -> bool:
-        return time.monotonic() > self.begun + self.seconds
+        return time.thread_time() > self.begun + self.seconds
 
     def attempt(self, choices: Sequence[Choice], least: int = 16) -> Trial | None:
         """Run one recipe; keep it if it is the best. None if it ran no further than its error."""
         slots = tuple(self.slots[c.builder] for c in choices if c.builder in self.slots)
         recipe = Recipe(tuple(choices), slots, least, self.widths)
         for _ in range(4):
-            inputs = recipe.build(self.facts)
+            inputs = recipe.build(self.facts, self.batch)
             trial = self.run(self.facts.module, inputs, "forward")
             better = corrected(trial.error, recipe, inputs)
             if better is None:
@@ -71,50 +77,99 @@ class _Search:
         return trial
 
 
-def choose(module: nn.Module, config: Any, run: Runner = attempt, seconds: float = 60.0) -> Chosen:
+def choose(
+    module: nn.Module, config: Any, run: Runner = attempt, seconds: float = 60.0, batch: int = 1
+) -> Chosen:
     """Find what to feed a model.
 
     Args:
         module: The model on the meta device.
         config: Its configuration.
         run: How to try.
-        seconds: No new trial is begun after this time.
+        seconds: No new trial is begun after this time, in seconds of the processor.
+        batch: Samples in what is tried.
     """
-    search = _Search(Facts.of(module, config), run, seconds)
-    _settle_features(search)
-    for choices in _bases(search):
-        if search.over or search.attempt(choices):
-            break
+    search = _Search(Facts.of(module, config), run, seconds, batch)
+    _begin(search)
     _mark_places(search)
     if search.best.recipe is not None:
         _extend(search)
     return search.best
 
 
-def _settle_features(search: _Search) -> None:
-    """Let each kind's own feature function pick the candidate and say how many tokens it stands for."""
-    for kind in ("image", "video", "audio"):
-        method = getattr(search.facts.module, f"get_{kind}_features", None)
-        if method is None or kind not in search.options:
+def _begin(search: _Search) -> None:
+    """Find a combination that runs, with as many kinds as may be.
+
+    What a feature function takes is not always what forward then takes (rows of one sample or of all): where
+    a kind is left out, its next candidate that the function takes has its turn.
+    """
+    offered = dict(search.options)
+    settled = _settle_features(search)
+    first = dict(search.options), dict(search.slots)
+    for turn in range(_TURNS):
+        for choices in _bases(search):
+            if search.over or search.attempt(choices):
+                break
+        for kind in _left_out(search, settled):
+            recipe, options = search.best.recipe, search.options[kind]
+            if recipe is not None and options and not search.over:  # beside what runs, without the others
+                search.attempt([*recipe.choices, options[0]])
+        left = _left_out(search, settled)
+        if not left or search.over or turn == _TURNS - 1:
+            break
+        for kind in left:
+            given = search.options[kind]
+            after = offered[kind].index(given[-1]) + 1 if given else len(offered[kind])
+            search.options[kind] = offered[kind][after:]
+            search.slots.pop(kind, None)
+        if not set(_settle_features(search, left)) & set(left):
+            break
+    for kind in _left_out(search, settled):
+        search.options[kind] = first[0][kind]
+        search.slots |= {kind: first[1][kind]} if kind in first[1] else {}
+
+
+def _left_out(search: _Search, settled: list[str]) -> list[str]:
+    """The settled kinds that are not among what runs best, unless that leaves nothing to reach."""
+    if search.best.recipe is None:
+        return settled
+    fed = {choice.builder for choice in search.best.recipe.choices}
+    return [kind for kind in settled if kind not in fed and search.best.trial.share < 1]
+
+
+def _settle_features(search: _Search, kinds: Sequence[str] = ("image", "video", "audio")) -> list[str]:
+    """Let each kind's own feature function pick the candidate and say how many tokens it stands for.
+
+    Returns:
+        The kinds for which one was found.
+    """
+    settled: list[str] = []
+    for kind in kinds:
+        part = search.facts.featured(kind)
+        if part is None or kind not in search.options:
             continue
         for choice in search.options[kind]:
-            if time.monotonic() > search.begun + search.seconds / 2:
-                return  # the rest is for forward itself
-            if _settled(search, kind, method, choice):
+            if time.thread_time() > search.begun + search.seconds / 2:
+                return settled  # the rest is for forward itself
+            if _settled(search, kind, part, choice):
+                settled.append(kind)
                 break
+    return settled
 
 
-def _settled(search: _Search, kind: str, method: Any, choice: Choice) -> bool:
+def _settled(search: _Search, kind: str, part: nn.Module, choice: Choice) -> bool:
     """Try one candidate on its feature function; whether it is taken, or says how many tokens it wants."""
-    facts, beside, name = search.facts, _demanded(search, method), f"get_{kind}_features"
+    facts, name = search.facts, f"get_{kind}_features"
+    method = getattr(part, name)
+    beside = _demanded(search, method)
     recipe = Recipe((choice,), widths=search.widths)
     inputs = accepted(method, beside | recipe.build(facts))
     if not inputs:
         return False
-    trial = search.run(facts.module, inputs, name)
+    trial = search.run(part, inputs, name)
     wider = widened(trial.error, recipe, inputs)
     if wider is not None:
-        again = search.run(facts.module, accepted(method, beside | wider.build(facts)), name)
+        again = search.run(part, accepted(method, beside | wider.build(facts)), name)
         if not again.error:
             trial, search.widths = again, wider.widths
     if not trial.error:
@@ -125,7 +180,7 @@ def _settled(search: _Search, kind: str, method: Any, choice: Choice) -> bool:
         if not count:
             return False
     search.options[kind] = [choice] if trial.error else _alike(search, kind, method, choice)
-    found = slot(facts, kind, count)
+    found = slot(facts, kind, max(count, 1))  # where they cannot be counted, forward says how many it has
     if found is not None:
         search.slots[kind] = found
     return True
@@ -136,7 +191,7 @@ def _mark_places(search: _Search) -> None:
     if search.best.trial.share == 1 and not search.best.trial.error:
         return
     kinds = [k for k in ("image", "video", "audio") if k in search.options and k not in search.slots]
-    kinds = [k for k in kinds if not hasattr(search.facts.module, f"get_{k}_features")]
+    kinds = [k for k in kinds if search.facts.featured(k) is None]
     found = {kind: slot(search.facts, kind, 1) for kind in kinds}
     search.slots |= {kind: part for kind, part in found.items() if part is not None}
     if not any(found.values()):
@@ -183,8 +238,11 @@ def _bases(search: _Search) -> Iterator[list[Choice]]:
         if tuple(plan) in seen:
             continue
         seen.add(tuple(plan))
-        limit = 12 if plan == everything and len(plan) > 1 else 80
+        limit = _AT_ONCE if plan == everything and len(plan) > 1 else _AT_MOST
         yield from itertools.islice(_product([options[name] for name in plan]), limit)
+    if len(everything) > 1:
+        further = _product([options[name] for name in everything])
+        yield from itertools.islice(further, _AT_ONCE, _AT_MOST)
 
 
 def _product(lists: list[list[Choice]]) -> Iterator[list[Choice]]:
@@ -211,6 +269,7 @@ def _extend(search: _Search) -> None:
         for length in (64, 300):
             if search.best.trial.share < 1 and not search.over:
                 search.attempt(recipe.choices, length)
+    _lengthen(search)
     for name, choices in {**search.options, **beside}.items():
         for choice in choices:
             recipe, trial = search.best.recipe, search.best.trial
@@ -224,3 +283,35 @@ def _extend(search: _Search) -> None:
             search.attempt([*kept, choice], recipe.least)
             if name in MODALITIES and len(search.best.trial.touched) > before:
                 break
+
+
+def _lengthen(search: _Search) -> None:
+    """Try longer sounds: some parts, such as caches that are compressed when full, serve long ones alone."""
+    recipe = search.best.recipe
+    present = [c for c in recipe.choices if c.builder == "audio"] if recipe is not None else []
+    if recipe is None or len(present) != 1 or search.best.trial.share == 1:
+        return
+    fed = Recipe(tuple(present), widths=recipe.widths).build(search.facts)
+    others = [choice for choice in search.options["audio"] if choice not in present]
+    longer = {}
+    for choice in others:
+        other = Recipe((choice,), widths=recipe.widths).build(search.facts)
+        if _grows(fed, other):
+            longer[choice] = sum(tensor.numel() for tensor in other.values())
+    for choice in sorted(longer, key=lambda choice: -longer[choice])[:2]:
+        if not search.over:
+            search.attempt([choice if c in present else c for c in recipe.choices], recipe.least)
+
+
+def _grows(fed: Inputs, other: Inputs) -> bool:
+    """Whether inputs are the same but for one size of each tensor, which is larger."""
+    if fed.keys() != other.keys():
+        return False
+    for name, one in fed.items():
+        two = other[name]
+        if one.dtype != two.dtype or one.dim() != two.dim():
+            return False
+        pairs = [(a, b) for a, b in zip(one.shape, two.shape, strict=True) if a != b]
+        if len(pairs) > 1 or any(a > b for a, b in pairs):
+            return False
+    return any(tuple(one.shape) != tuple(other[name].shape) for name, one in fed.items())

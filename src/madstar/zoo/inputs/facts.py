@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,7 @@ class Facts:
             for name, parameter in inspect.signature(module.forward).parameters.items()
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         }
+        arguments |= dict.fromkeys(_handed_on(module, arguments), False)
         main = getattr(module, "main_input_name", "input_ids")
         main = main if isinstance(main, str) and main in arguments else next(iter(arguments), "")
         floats = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
@@ -108,6 +109,10 @@ class Facts:
                 convolution = convolution or part.in_channels
         return [width for width in (linear, convolution) if width > 1]
 
+    def featured(self, kind: str) -> nn.Module | None:
+        """The module, or else a part of it, that has a `get_..._features` for a kind of input."""
+        return _featured(self.module, kind)
+
     @property
     def real(self) -> bool:
         """Whether the model has weights, and is to be fed values."""
@@ -119,6 +124,35 @@ class Facts:
             drawn = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
             return drawn.to(self.dtype)
         return torch.empty(shape, dtype=self.dtype, device="meta")
+
+
+def _featured(module: nn.Module, kind: str) -> nn.Module | None:
+    """What forward itself names it also treats itself: then a part's feature function says nothing."""
+    name = f"get_{kind}_features"
+    if hasattr(module, name):
+        return module
+    own = inspect.signature(module.forward).parameters
+    for part in module.children():
+        wanted = inspect.signature(getattr(part, name)).parameters if hasattr(part, name) else {}
+        if wanted and next(iter(wanted)) not in own:
+            return part
+    return None
+
+
+def _handed_on(module: nn.Module, own: Mapping[str, bool]) -> list[str]:
+    """What forward does not name but takes, to hand it on to a part that has feature functions of its own."""
+    told = inspect.signature(module.forward).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in told):
+        return []
+    found: dict[str, None] = {}
+    for kind in ("image", "video", "audio"):
+        part = _featured(module, kind)
+        if part is None or part is module:
+            continue
+        taken = inspect.signature(part.forward).parameters
+        wanted = inspect.signature(getattr(part, f"get_{kind}_features")).parameters
+        found |= dict.fromkeys(name for name in wanted if name in taken and name not in own)
+    return list(found)
 
 
 def _parts(config: Any) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from madstar.zoo.inputs import audio, series, text, vision
+from madstar.zoo.inputs import audio, series, sessions, text, vision
 from madstar.zoo.inputs.facts import Facts, Inputs
 from madstar.zoo.inputs.placeholders import Slot, with_slots
 
@@ -18,6 +18,7 @@ MODALITIES: dict[str, Builder] = {
     "audio": audio.sounds,
     "series": series.series,
     "latents": audio.latents,
+    "session": lambda facts, batch, length: sessions.sessions(facts),
 }
 BESIDE: dict[str, Builder] = {
     "beside text": text.beside_text,

@@ -32,19 +32,22 @@ class Trial:
         return len(self.touched) / self.total if self.total else 1.0
 
 
-def attempt(module: nn.Module, inputs: Inputs, method: str = "forward") -> Trial:
+def attempt(
+    module: nn.Module, inputs: Inputs, method: str = "forward", *, alternating: bool = False
+) -> Trial:
     """Run a module, or another of its methods, on the meta device or with the weights that it has.
 
     Args:
         module: A model without weights.
         inputs: Arguments by name; tensors on the CPU keep their values.
         method: Such as "get_image_features".
+        alternating: How to answer comparisons of unknown numbers (`KnownValues`).
     """
     if has_weights(module):
         known: KnownValues | Touched = Touched(module)
         given: Any = inputs
     else:
-        known = KnownValues(module)
+        known = KnownValues(module, alternating=alternating)
         given = known.known(inputs)
     called = module if method == "forward" else getattr(module, method)
     output, error = None, ""

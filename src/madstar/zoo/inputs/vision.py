@@ -219,19 +219,22 @@ def _loose_patches(facts: Facts, batch: int, name: str) -> Iterator[tuple[str, I
 
 
 def _pooled_crops(facts: Facts, batch: int) -> Iterator[tuple[str, Inputs]]:
-    """Crops as flat patches, and which patches each image token pools."""
+    """Crops as flat patches, and which four neighbours of all patches each image token pools."""
     c = _channels(facts)
     patch = facts.number("patch_size", "image_patch_size", place="vision", default=14)
     size = facts.pair("image_size", "image_default_input_size", place="vision", default=378)
     side = size[0] // patch
-    n, tokens = side * side, (side // 2) ** 2
-    pooling = (torch.arange(tokens * 4).reshape(1, tokens, 4) % n).expand(batch, tokens, 4).clone()
+    n, half = side * side, (side + 1) // 2
+    places = torch.full((2 * half, 2 * half), -1)  # beyond an odd edge stands no patch
+    places[:side, :side] = torch.arange(n).reshape(side, side)
+    four = places.reshape(half, 2, half, 2).transpose(1, 2).reshape(half * half, 4)
+    pooling = torch.cat([torch.where(four < 0, -1, four + image * n) for image in range(batch)])
     yield (
         "pooled crops",
         {
             "pixel_values": facts.floats(batch, 1, n, c * patch * patch),
             "image_token_pooling": pooling,
-            "image_grids": grid([[side // 2, side // 2, 0, 0]] * batch),
+            "image_grids": grid([[half, half, 0, 0]] * batch),
             "image_num_crops": whole(batch),
         },
     )

@@ -179,6 +179,12 @@ def _copy(o: Operands) -> list[Type]:
     return [given]
 
 
+def _weight_norm(o: Operands) -> list[Type]:
+    direction, length = o.tensor("v"), o.tensor("g")
+    o.want_shape("v", o.broadcast(("v", direction.shape), ("g", length.shape)))
+    return [Type(direction.shape, o.one_dtype("v", "g"))]
+
+
 RULES: dict[str, Rule] = {
     **rules(_AS_INPUT, as_input),
     **rules(_FLOATING, _floating),
@@ -195,4 +201,5 @@ RULES: dict[str, Rule] = {
     "complex": _complex,
     "float_power": _float_power,
     "copy": _copy,
+    "weight_norm": _weight_norm,
 }
