@@ -12,9 +12,10 @@ gradients need, are empty on the CPU in evaluation. Attention is asked to be com
 the meta device, where the CPU would take a fused kernel. Left out on both sides are aliases (detach, alias,
 lift_fresh), which compute nothing, assertions, and reads of a value into Python.
 
-Values: the interpreter of the tests computes the graph with the model's weights, at the size traced and at
-another (other batch and length, as far as these are symbolic), and what it gives is compared with what the
-model gives: largest difference relative to the largest value, 1e-4 for float32, 2e-2 for bfloat16.
+Values: the module built from the graph (`madstar.graph.build`) computes it with the model's weights, at the
+size traced and at another (other batch and length, as far as these are symbolic), and what it gives is
+compared with what the model gives: largest difference relative to the largest value, 1e-4 for float32, 2e-2
+for bfloat16. For every type small enough, with gradients, `benchmarks.rebuild` does this.
 """
 
 from __future__ import annotations
@@ -243,11 +244,10 @@ def _most(found: Counter[Operation]) -> list[list[Any]]:
 
 
 def values(graph: Any, module: nn.Module, inputs: Mapping[str, Any], at: Mapping[str, int]) -> dict[str, Any]:
-    """The largest difference of the interpreter's outputs from the model's, relative to the largest value."""
-    from tests.graph.interpreter import run as interpreted
-    from tests.graph.interpreter import weights_of
+    """The largest difference of the built module's outputs from the model's, relative to the largest."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
+    from madstar.graph.execution import build
     from madstar.graph.structures import leaves
 
     fed = {f"{name}.{path}" if path else name: t for name, part in inputs.items() for path, t in leaves(part)}
@@ -255,9 +255,10 @@ def values(graph: Any, module: nn.Module, inputs: Mapping[str, Any], at: Mapping
         torch.manual_seed(2)
         expected = dict(leaves(module(**torch.utils._pytree.tree_map(_copied, dict(inputs)))))
         try:
+            built = build(graph, module)
+            given = built.bound((), {name: fed[name].clone() for name in graph.input_names})
             torch.manual_seed(2)
-            given = [fed[name].clone() for name in graph.input_names]
-            made = interpreted(graph, graph.main, given, weights_of(module), "", at)
+            made = built.computed(given, built.plans(given))
         except Exception as error:
             return {"at": dict(at), "error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
     got = dict(zip(graph.output_names, made, strict=True))

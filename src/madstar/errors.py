@@ -49,6 +49,10 @@ class GraphError(MadstarError):
     """A graph that cannot be read, is not sound, or cannot be traced from a model."""
 
 
+class EditError(GraphError):
+    """An edit of a graph that cannot be read, finds nothing to edit, or would break the computation."""
+
+
 def in_one_line(error: BaseException, most: int = 300) -> str:
     """An exception's type and message on one line of at most `most` characters.
 

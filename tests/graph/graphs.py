@@ -1,4 +1,4 @@
-"""Graphs to test with: small models written by hand, and random sound graphs.
+"""Graphs to test with: small models written by hand.
 
 `llama`, `bert`, `alternating` and `unrolled` are unfolded, each layer a definition of its own, as a tracer
 would give them before folding.
@@ -6,25 +6,20 @@ would give them before folding.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-
-from hypothesis import strategies as st
 
 from madstar.graph.model import (
     Argument,
     Call,
     Definition,
     Graph,
-    Guess,
     Node,
     Parameter,
-    Primitive,
     Shape,
     Value,
 )
+from madstar.graph.wiring import given
 
 B: Shape = ("batch", "length")
 
@@ -72,7 +67,7 @@ class Block:
 
     def call(self, inside: Definition, path: str, *arguments: str) -> tuple[str, ...]:
         types = {f"%{v.name}": v for v in inside.inputs}
-        types |= {f"%{v.name}": v for item in inside.items for v in item.outputs}
+        types |= {f"%{v.name}": v for item in inside.items for v in given(item)}
         name = f"{inside.kind.lower()}_{len(self.items)}"
         outputs = tuple(
             Value(f"{name}.{i}" if i else name, types[source].shape, types[source].dtype)
@@ -241,145 +236,21 @@ def unrolled(steps: int = 8, width: int = 16, own_inputs: bool = True) -> Graph:
     return graph_of("unrolled", [main.done(state)])
 
 
-# --- Random graphs.
-
-_SHAPES: list[Shape] = [
-    ("batch", "length", 8),
-    ("batch", 8),
-    ("batch", "2*length+1"),
-    (),
-    (4, "(length+1)//2"),
-]
-_ATTRIBUTES = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3).map(tuple),
-    max_leaves=4,
-)
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """Sound graphs of a few blocks: nodes with several outputs, dead values, runs, shared weights."""
-    blocks: list[Definition] = []
-    for number in range(draw(st.integers(1, 4))):
-        blocks.append(draw(_definitions(f"Block{number}", blocks)))
-    reached: set[str] = set()
-    stack = [blocks[-1].name]
-    table = {block.name: block for block in blocks}
-    while stack:
-        name = stack.pop()
-        reached.add(name)
-        stack += [item.definition for item in table[name].items if isinstance(item, Call)]
-    graph = graph_of("random", [block for block in blocks if block.name in reached])
-    guesses = (Guess("a.b", "item", "True"),) if draw(st.booleans()) else ()
-    facts = draw(st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=2))
-    return replace(graph, guesses=guesses, facts=facts, weights=("model-00001.safetensors",))
-
-
-@st.composite
-def _definitions(draw: st.DrawFn, name: str, before: list[Definition]) -> Definition:
-    block = Block(name, draw(st.sampled_from(["Layer", "Model"])))
-    for i in range(draw(st.integers(1, 3))):
-        block.input(f"x{i}", *draw(st.sampled_from(_SHAPES)))
-    for i in range(draw(st.integers(0, 3))):
-        block.weight(
-            f"part.{i}.weight", *draw(st.sampled_from([(8,), (8, 8), ()])), trained=draw(st.booleans())
-        )
-    for _ in range(draw(st.integers(1, 6))):
-        known = [*block.types, *(f"@{path}" for path in block.parameters)]
-        source = st.sampled_from(known)
-        if before and draw(st.integers(0, 2)) == 0:
-            inside = draw(st.sampled_from(before))
-            path = draw(st.sampled_from(["layers.0", "layers.1", "shared", ""]))
-            block.call(inside, path, *(draw(source) for _ in inside.inputs))
-            _make_run(draw, block, inside)
-            continue
-        slots = draw(st.lists(st.sampled_from(["input", "other", "tensors.0"]), unique=True, max_size=3))
-        attributes = draw(st.dictionaries(st.sampled_from(["dim", "eps", "size"]), _ATTRIBUTES, max_size=2))
-        shape = draw(st.sampled_from(_SHAPES))
-        block.node(
-            draw(st.sampled_from(["add", "mul", "relu", "opaque:f"])),
-            {slot: draw(source) for slot in slots},
-            shape,
-            draw(st.sampled_from(["", "act"])),
-            **attributes,
-        )
-        if draw(st.booleans()):
-            node = block.items[-1]
-            assert isinstance(node, Node)
-            body = Primitive("aten.mm.default", ("%0", "1"), (shape,), ("float32",))
-            second = Value(f"{node.name}.second", shape, "int64")
-            block.items[-1] = replace(node, body=(body,), outputs=(*node.outputs, second))
-            block.types[f"%{second.name}"] = second
-    values = list(block.types)
-    return block.done(*draw(st.lists(st.sampled_from(values), min_size=1, max_size=3)))
-
-
-def _make_run(draw: st.DrawFn, block: Block, inside: Definition) -> None:
-    """Make the last call a run, where what it gives fits what it takes."""
-    call = block.items[-1]
-    assert isinstance(call, Call)
-    fits = [
-        (output, entry)
-        for output, given in enumerate(call.outputs)
-        for entry, taken in enumerate(inside.inputs)
-        if (given.shape, given.dtype) == (taken.shape, taken.dtype)
-        and block.types.get(call.arguments[entry], taken).shape == taken.shape
-    ]
-    if fits and draw(st.booleans()):
-        paths = draw(
-            st.sampled_from([("a.0", "a.1", "a.2"), ("a.1", "a.1"), ("b.2.x", "b.4.x", "{odd}", "{odd}")])
-        )
-        block.items[-1] = replace(call, paths=paths, carried=(draw(st.sampled_from(fits)),))
-
-
-def renamed(graph: Graph, seed: int) -> Graph:
-    """The same graph with other names for everything, independent items and definitions in another order."""
-    chooser = random.Random(seed)
-    blocks = {name: f"N{chooser.random()}" for name in graph.definitions}
-    definitions = [_renamed(block, blocks, chooser) for block in graph.definitions.values()]
-    chooser.shuffle(definitions)
-    return replace(
-        graph, root=blocks[graph.root], definitions={block.name: block for block in definitions}, tied=()
-    )
-
-
-def _renamed(block: Definition, blocks: dict[str, str], chooser: random.Random) -> Definition:
-    names = {f"%{v.name}": f"%v{chooser.random()}" for v in block.inputs}
-    names |= {f"%{v.name}": f"%v{chooser.random()}" for item in block.items for v in item.outputs}
-    names |= {f"@{p.path}": f"@{p.path}" for p in block.parameters}
-    rest, items = list(block.items), []
-    given = {f"%{v.name}" for v in block.inputs} | {f"@{p.path}" for p in block.parameters}
-    while rest:
-        ready = [item for item in rest if all(source in given for source in _taken(item))]
-        item = chooser.choice(ready)
-        rest.remove(item)
-        given |= {f"%{v.name}" for v in item.outputs}
-        items.append(item)
-    return replace(
-        block,
-        name=blocks[block.name],
-        kind="Other",
-        inputs=tuple(replace(v, name=names[f"%{v.name}"][1:]) for v in block.inputs),
-        parameters=tuple(chooser.sample(block.parameters, len(block.parameters))),
-        items=tuple(_with_names(item, names, blocks) for item in items),
-        outputs=tuple(names[source] for source in block.outputs),
-    )
-
-
-def _taken(item: Node | Call) -> list[str]:
-    return list(item.arguments) if isinstance(item, Call) else [a.source for a in item.arguments]
-
-
-def _with_names(item: Node | Call, names: dict[str, str], blocks: dict[str, str]) -> Node | Call:
-    outputs = tuple(replace(v, name=names[f"%{v.name}"][1:]) for v in item.outputs)
-    if isinstance(item, Call):
-        return replace(
-            item,
-            name=f"{item.name}!",
-            definition=blocks[item.definition],
-            arguments=tuple(names[source] for source in item.arguments),
-            outputs=outputs,
-        )
-    arguments = tuple(Argument(a.slot, names[a.source]) for a in item.arguments)
-    return replace(item, name=f"{item.name}!", arguments=arguments, outputs=outputs)
+def counting(steps: int = 8, width: int = 4) -> Graph:
+    """A loop written out: a state is carried, each turn has an index, a factor and a piece of its own."""
+    main = Block("Counting")
+    x = main.input("x", "batch", steps, width)
+    state, _ = main.input("state", "batch", width), main.input("other", "batch")
+    shape = ("batch", width)
+    outputs = tuple(Value(f"piece.{i}", shape, "float32") for i in range(steps))
+    main.items.append(Node("unbind", "unbind", (Argument("input", x),), outputs, (("dim", 1),)))
+    main.types |= {f"%{value.name}": value for value in outputs}
+    states = []
+    for i in range(steps):
+        state = main.add(state, f"%piece.{i}")
+        state = main.node("mul", {"input": state}, shape, other=2 * i + 1)
+        read = main.node("getitem", {"input": x}, shape, index=(("slice", None, None, None), i))
+        state = main.node("tanh", {"input": main.add(state, read)}, shape)
+        states.append(state)
+    taken = {f"tensors.{i}": source for i, source in enumerate(states)}
+    return graph_of("counting", [main.done(main.node("stack", taken, ("batch", steps, width), dim=1))])

@@ -5,6 +5,7 @@ slots as they are said. Every shape and dtype that the graph states is checked o
 """
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils._pytree import tree_leaves
 
 from madstar.graph import dims
-from madstar.graph.model import Call, Node
+from madstar.graph.model import Call, Node, Varying
 from madstar.graph.paths import join
 from madstar.graph.trace import trace
 from madstar.graph.vocabulary import OPERATIONS
@@ -135,31 +136,60 @@ def called(op, given, attributes):
         return function(*(both[slot] for slot in order))
 
 
-def run(graph, definition, inputs, weights, path, sizes):
+def closed(value, setting):
+    """An attribute with what is set in place of what was left open."""
+    if isinstance(value, Varying):
+        return setting[value.name]
+    return tuple(closed(part, setting) for part in value) if isinstance(value, tuple) else value
+
+
+def run(graph, definition, inputs, weights, path, sizes, setting=None):
     """A definition on real values; asserts every shape and dtype that it states."""
+    setting = setting or {}
+    assert set(setting) == set(definition.varying)
     known = dict(zip((f"%{v.name}" for v in definition.inputs), inputs, strict=True))
 
     def take(ref):
         return weights[join(path, ref[1:])] if ref.startswith("@") else known[ref]
 
+    def keep(value, tensor, item):
+        shape = tuple(dims.evaluate(d, sizes) for d in value.shape)
+        where = (path, definition.name, item.name, tensor.shape, value.shape)
+        assert tuple(tensor.shape) == shape, where
+        assert str(tensor.dtype) == f"torch.{value.dtype}", (*where, tensor.dtype, value.dtype)
+        known[f"%{value.name}"] = tensor
+
     for item in definition.items:
         if isinstance(item, Node):
+            item = replace(item, attributes=closed(item.attributes, setting))
             made = compute(item, {a.slot: take(a.source) for a in item.arguments}, sizes)
             made = [made] if isinstance(made, torch.Tensor) else list(made)
         else:
-            assert isinstance(item, Call)
-            passed = [take(ref) for ref in item.arguments]
-            for p in item.paths:
-                made = run(graph, graph.definitions[item.definition], passed, weights, join(path, p), sizes)
-                for output, place in item.carried:
-                    passed[place] = made[output]
+            made = turns(graph, item, take, keep, weights, path, sizes, setting)
         for value, tensor in zip(item.outputs, made, strict=True):
-            shape = tuple(dims.evaluate(d, sizes) for d in value.shape)
-            where = (path, definition.name, item.name, tensor.shape, value.shape)
-            assert tuple(tensor.shape) == shape, where
-            assert str(tensor.dtype) == f"torch.{value.dtype}", (*where, tensor.dtype, value.dtype)
-            known[f"%{value.name}"] = tensor
+            keep(value, tensor, item)
     return [take(ref) for ref in definition.outputs]
+
+
+def turns(graph, call, take, keep, weights, path, sizes, setting):
+    """A call turn by turn; gives what the last one gives, and keeps what is needed of those before."""
+    assert isinstance(call, Call)
+    passed = [take(ref) for ref in call.arguments]
+    made = []
+    for turn, below in enumerate(call.paths):
+        for place, refs in call.own:
+            assert len(refs) == call.count
+            passed[place] = take(refs[turn])
+        here = {name: closed(values[turn], setting) for name, values in call.settings}
+        inside = graph.definitions[call.definition]
+        made = run(graph, inside, passed, weights, join(path, below), sizes, here)
+        for output, place in call.carried:
+            passed[place] = made[output]
+        if turn < call.count - 1:
+            for place, names in call.gathered:
+                assert len(names) == call.count - 1
+                keep(replace(call.outputs[place], name=names[turn]), made[place], call)
+    return made
 
 
 def weights_of(module):

@@ -12,17 +12,18 @@ from madstar.graph.model import Argument, Node
 from madstar.graph.unfolding import unfold
 
 from . import graphs as cases
+from . import random_graphs
 
 
 @settings(max_examples=25)
-@given(cases.graphs())
+@given(random_graphs.graphs())
 def test_equal_graphs_differ_in_nothing(graph):
     assert not diff(graph, graph)
     assert not diff(graph, fold(graph))
 
 
 @settings(max_examples=25)
-@given(cases.graphs(), cases.graphs())
+@given(random_graphs.graphs(), random_graphs.graphs())
 def test_different_structure_is_a_difference(a, b):
     if structural_hash(unfold(a)) != structural_hash(unfold(b)) and not (a.tied or b.tied):
         shared = {path for graph in (a, b) for path in _used_twice(graph)}

@@ -14,6 +14,7 @@ from madstar.graph.unfolding import unfold
 from madstar.graph.walk import find, nodes, parameters, walk
 
 from . import graphs as cases
+from . import random_graphs
 
 MODELS = [
     cases.llama(),
@@ -36,7 +37,7 @@ def agree(graph: Graph, folded: Graph) -> None:
 
 
 @settings(max_examples=60)
-@given(cases.graphs())
+@given(random_graphs.graphs())
 def test_folding_keeps_the_computation(graph):
     check_sound(graph)
     agree(graph, fold(graph))
@@ -106,8 +107,16 @@ def test_loops_that_were_unrolled_are_rolled():
     (run,) = folded.main.items
     assert isinstance(run, Call)
     assert run.count == 20
-    folded = fold(cases.unrolled(20))  # each step has an input of its own: one block, called each time
-    assert len(folded.main.items) == 22
+    folded = fold(
+        cases.unrolled(20)
+    )  # each step has an input of its own, and all of their outputs are needed
+    (_, run, stack) = folded.main.items
+    assert isinstance(run, Call)
+    assert run.count == 20
+    ((_, pieces),) = run.own
+    assert pieces == tuple(f"%piece.{i}" for i in range(20))
+    ((place, names),) = run.gathered
+    assert [a.source for a in stack.arguments] == [f"%{n}" for n in (*names, run.outputs[place].name)]
     assert len(folded.definitions) == 2
 
 

@@ -16,12 +16,13 @@ from madstar.graph.json_format import from_json, load, save, to_json
 from madstar.graph.runs_of_paths import packed, unpacked
 
 from . import graphs as cases
+from . import random_graphs
 
 ODD = float("-inf")
 
 
 @settings(max_examples=40)
-@given(cases.graphs())
+@given(random_graphs.graphs())
 def test_round_trip_is_exact(graph):
     text = to_json(graph)
     again = from_json(text)
@@ -147,6 +148,83 @@ def test_bad_calls_are_named(change, match):
     call = next(item for item in block(made, "LlamaForCausalLM")["items"] if "call" in item)
     call.update(change)
     refused(made, match)
+
+
+def looped() -> dict:
+    """A block that leaves something open, in a run of eight with own inputs, settings and all outputs."""
+    return json.loads(to_json(fold(cases.counting())))
+
+
+def test_what_differs_is_short():
+    text = to_json(fold(cases.counting(200)))
+    for part in ('"i": "0..199"', '"other": "1..399:2"', '["%piece.{0..199}"]', '{"varying": "i"}'):
+        assert part in text
+    assert max(len(line) for line in text.splitlines() if '"call"' in line) < 500
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"own": [[1, ["%piece.{0..6}"]]]}, "gives 7 references for input 1.*8 turns"),
+        ({"own": [[1, ["%piece.{0..8}"]]]}, "more than 8 names"),
+        ({"own": [[1, ["%piece.{1..8}"]]]}, "first as among the arguments"),
+        ({"own": [[1, ["%piece.0", "%piece.{0..6}"]]], "in": ["%nothing", "%piece.0"]}, "not known here"),
+        ({"own": [[9, ["%piece.{0..7}"]]]}, "`own` must name inputs by position"),
+        ({"own": [[0, [{"path": "%state", "times": 8}]]]}, "input 0 is carried and each turn's own"),
+        ({"own": [[1, ["%piece.{0..6}", "%other"]]]}, "another shape or dtype|of another shape"),
+        ({"own": 3}, "own: must be a list"),
+        ({"own": [["a", []]]}, "position, names"),
+        ({"own": [[1, ["%piece.{0..999999999}"]]]}, "at most"),
+        ({"settings": {}}, "leaves other, i open"),
+        ({"settings": {"i": "0..7", "other": [1] * 8, "k": "0..7"}}, "leaves other, i open"),
+        ({"settings": {"i": "0..6", "other": [1] * 8}}, "a value for each of the 8 turns"),
+        ({"settings": {"i": "0..999999999999", "other": [1] * 8}}, "a value for each of the 8 turns"),
+        ({"settings": {"i": "0..7:0", "other": [1] * 8}}, "a value for each of the 8 turns"),
+        ({"settings": {"i": "many", "other": [1] * 8}}, "a range such as"),
+        ({"settings": {"i": {"every": 1}, "other": [1] * 8}}, "a range such as"),
+        ({"settings": {"i": [1], "other": [1] * 8}}, "gives 1 values for 'i'.*8 turns"),
+        ({"settings": {"i": {"same": {"varying": "k"}}, "other": [1] * 8}}, "'k' is open"),
+        ({"settings": {"i": [{"a": 1}] * 8, "other": [1] * 8}}, "an object here"),
+        ({"settings": 3}, "must be an object"),
+        ({"gathered": [[0, ["s{1..6}"]]]}, "gives 6 names for output 0.*8 turns"),
+        ({"gathered": [[5, ["s{1..7}"]]]}, "`gathered` must name outputs by position"),
+        ({"gathered": [[0, ["s{1..7}"]], [0, ["t{1..7}"]]]}, "each once"),
+        ({"gathered": [[0, ["s{1..6}", "piece.0"]]]}, "given before"),
+        ({"carried": [], "own": [], "settings": {}, "gathered": []}, "carries nothing|leaves i"),
+    ],
+)
+def test_bad_turns_are_named(change, match):
+    made = looped()
+    call = next(item for item in block(made, "Counting")["items"] if "call" in item)
+    call.update(change)
+    refused(made, match)
+
+
+def test_what_is_open_must_be_said():
+    made = looped()
+    del block(made, "Sequence")["varying"]
+    refused(made, "leaves nothing open|is open")
+    made = looped()
+    block(made, "Sequence")["varying"] = ["i", "i"]
+    refused(made, "each once")
+    made = looped()
+    block(made, "Counting")["varying"] = ["k"]
+    refused(made, "leaves 'k' open and is the whole")
+    made = looped()
+    one = next(item for item in block(made, "Counting")["items"] if "call" in item)
+    one |= {"paths": ["only"], "settings": {"i": [0], "other": [1]}, "gathered": [], "carried": []}
+    one["own"] = [[1, ["%piece.0"]]]
+    refused(made, "are of runs, and this is one call")
+
+
+def test_values_by_the_billion():
+    made = looped()
+    inside = block(made, "Counting")
+    call = next(item for item in inside["items"] if "call" in item)
+    call |= {"paths": [{"path": "", "times": 10**6}], "settings": {"i": "0..999999", "other": {"same": 1}}}
+    call |= {"own": [[1, [{"path": "%piece.0", "times": 10**6}]]], "gathered": []}
+    inside["items"] += [dict(call, name=f"more{i}", out=[]) for i in range(9)]
+    refused(made, "more than 10,000,000")
 
 
 def test_order_must_be_that_of_computation():

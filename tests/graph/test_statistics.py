@@ -12,6 +12,7 @@ from madstar.graph.model import Argument, Node, Value
 from madstar.graph.statistics import bytes_of, statistics
 
 from . import graphs as cases
+from . import random_graphs
 
 
 def test_llama_by_hand():
@@ -31,7 +32,7 @@ def test_llama_by_hand():
 
 
 @settings(max_examples=40)
-@given(cases.graphs())
+@given(random_graphs.graphs())
 def test_folding_changes_no_cost(graph):
     before, after = statistics(graph), statistics(fold(graph))
     assert before.unfolded == after.unfolded == sum(before.operations.values())

@@ -7,6 +7,7 @@ from madstar.graph.dims import evaluate
 from madstar.graph.recording import Origin, Record, Recording, Step
 from madstar.graph.symbols import Sizes
 from madstar.graph.trace import trace
+from madstar.graph.unfolding import unfold
 
 from .interpreter import floats
 
@@ -104,7 +105,7 @@ def test_turns_of_unrolled_loops_meet_those_of_the_same_number():
     """In every block alike, however many there are; so that equal blocks are found to be equal."""
     graph = trace(nn.Sequential(*(Scan() for _ in range(4))), floats)
     assert graph.facts["unrolled_over"] == ["length"]
-    scans = [block for block in graph.definitions.values() if block.kind == "Scan"]
+    scans = [block for block in unfold(graph).definitions.values() if block.kind == "Scan"]
     assert len(scans) == 1
     read = [dict(item.attributes)["index"] for item in scans[0].items if item.op == "getitem"]
     every = ("slice", None, None, None)

@@ -16,6 +16,7 @@ from madstar.graph.tree import amount, gathered, plain, rows, table, text
 from madstar.graph.tree_columns import initials
 
 from . import graphs as cases
+from . import random_graphs
 
 LLAMA = fold(cases.llama(80))
 
@@ -97,7 +98,7 @@ def test_nodes_in_a_row_that_cost_nothing_are_one_line():
 
 
 @settings(max_examples=25)
-@given(cases.graphs())
+@given(random_graphs.graphs())
 def test_every_graph_can_be_shown(graph):
     folded = fold(graph)
     for width in (40, 80):

@@ -58,8 +58,8 @@ def group(name: str, about: str) -> typer.Typer:
     return commands
 
 
-def command(name: str, within: typer.Typer = app) -> Callable[[Command], Command]:
-    """Register a command whose errors become one line and an exit status."""
+def command(name: str, within: typer.Typer = app, **settings: Any) -> Callable[[Command], Command]:
+    """Register a command whose errors become one line and an exit status; `settings` are typer's."""
 
     def register(function: Command) -> Command:
         @functools.wraps(function)
@@ -75,7 +75,7 @@ def command(name: str, within: typer.Typer = app) -> Callable[[Command], Command
                 typer.echo("madstar: interrupted", err=True)
                 raise typer.Exit(130) from None
 
-        within.command(name)(guarded)
+        within.command(name, **settings)(guarded)
         return function
 
     return register
@@ -100,6 +100,8 @@ def main() -> None:
         export,
         genes,
         graph,
+        graph_edit,
+        graph_run,
         layers,
         motifs,
         report,

@@ -18,11 +18,11 @@ from .trace import document_of, width
 if TYPE_CHECKING:
     from ..graph.model import Graph
 
-_graphs = group("graph", "See and compare computation graphs.")
+graphs = group("graph", "See and compare computation graphs.")
 _WHICH = "A graph file, or what madstar trace takes."
 
 
-@command("show", within=_graphs)
+@command("show", within=graphs)
 def show(
     graph: Annotated[str, typer.Argument(metavar="G", help=_WHICH)],
     depth: Annotated[int, typer.Option(help="Levels of blocks to open.")] = 2,
@@ -63,7 +63,7 @@ def show(
         typer.echo(text(found, depth, width(), every=every), nl=False)
 
 
-@command("diff", within=_graphs)
+@command("diff", within=graphs)
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help=_WHICH)],
     after: Annotated[str, typer.Argument(metavar="B", help=_WHICH)],
@@ -81,7 +81,7 @@ def diff(
         typer.echo(difference.text(), nl=False)
 
 
-@command("check", within=_graphs)
+@command("check", within=graphs)
 def check(
     graph: Annotated[str, typer.Argument(metavar="G", help=_WHICH)],
     causal: Annotated[

@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checking import check
     from .diff import diff
+    from .execution import build, run
     from .json_format import load, save
     from .model import Graph
     from .trace import trace
 
 _HOMES = {
     "Graph": "model",
+    "build": "execution",
     "check": "checking",
     "diff": "diff",
     "load": "json_format",
+    "run": "execution",
     "save": "json_format",
     "trace": "trace",
 }
 
-__all__ = ["Graph", "check", "diff", "load", "save", "trace"]
+__all__ = ["Graph", "build", "check", "diff", "load", "run", "save", "trace"]
 
 
 class _Room(ModuleType):

@@ -19,9 +19,10 @@ from .causality import CAUSAL, LEAKS, Causality, causality, route
 from .inference import BlockTypes, Inference, Trouble
 from .model import Call, Definition, Graph, Item, Node
 from .origins import Frame, origin
-from .soundness import check_sound, sources
+from .soundness import check_sound
 from .unused import count_nodes, dead_items, unused_outputs, unused_parameters
 from .vocabulary import OPAQUE, OPERATIONS
+from .wiring import given, sources
 
 _ALWAYS = frozenset(("in_place", "autocast"))
 
@@ -218,12 +219,12 @@ def _broken(graph: Graph) -> Iterator[Finding]:
                 if source not in known:
                     yield _reference(definition, item, source, known)
             if isinstance(item, Call) and (inner := graph.definitions.get(item.definition)) is not None:
-                wanted, given = len(inner.inputs), len(item.arguments)
-                if wanted != given:
+                wanted, taken = len(inner.inputs), len(item.arguments)
+                if wanted != taken:
                     names = ", ".join(value.name for value in inner.inputs)
-                    expected, found = f"{_count(wanted, 'argument')} ({names})", str(given)
+                    expected, found = f"{_count(wanted, 'argument')} ({names})", str(taken)
                     yield _plain(definition, item, "missing argument", expected, found)
-            known |= {f"%{value.name}" for value in item.outputs}
+            known |= {f"%{value.name}" for value in given(item)}
         for source in definition.outputs:
             if source not in known:
                 expected = "outputs that are given in the block"
@@ -235,7 +236,7 @@ def _broken(graph: Graph) -> Iterator[Finding]:
 
 
 def _reference(definition: Definition, item: Item, source: str, known: set[str]) -> Finding:
-    later = any(f"%{value.name}" == source for other in definition.items for value in other.outputs)
+    later = any(f"%{value.name}" == source for other in definition.items for value in given(other))
     near = get_close_matches(source, sorted(known), n=1)
     found = f"{source}, given later" if later else f"{source}, given nowhere"
     found += f" (nearest: {near[0]})" if near else ""
@@ -309,11 +310,12 @@ def _finding(frame: Frame, item: Item, trouble: Trouble, uses: int) -> Finding:
     elif fault.kind == "output" and isinstance(item, Node):
         weights = [a.source for a in item.arguments if a.source.startswith("@")]
         source = ", ".join(f"{ref} {frame.type_of(ref)}" for ref in weights)
-    return _made(frame, item, "error", fault.kind, fault.expected, fault.found, uses, source)
+    found = f"{fault.found} in {trouble.turn}" if trouble.turn else fault.found
+    return _made(frame, item, "error", fault.kind, fault.expected, found, uses, source)
 
 
 def _depends(frame: Frame, item: Item, trouble: Trouble, uses: int) -> Finding:
-    text = f"fits only where {trouble.fault.expected}"
+    text = f"fits only where {trouble.fault.expected}" + (f", in {trouble.turn}" if trouble.turn else "")
     return _made(frame, item, "warning", "size", "", text, uses)
 
 
@@ -325,8 +327,8 @@ def _slots(frame: Frame, node: Node, uses: int) -> Iterator[Finding]:
             expected = "an operation of the vocabulary" + (f", such as {near[0]}" if near else "")
             yield _made(frame, node, "error", "operation", expected, node.op, uses)
         return
-    given = [argument.slot for argument in node.arguments] + [slot for slot, _ in node.attributes]
-    unknown = [slot for slot in given if slot.partition(".")[0] not in {*known.slots, *_ALWAYS}]
+    filled = [argument.slot for argument in node.arguments] + [slot for slot, _ in node.attributes]
+    unknown = [slot for slot in filled if slot.partition(".")[0] not in {*known.slots, *_ALWAYS}]
     if unknown:
         expected = f"slots {', '.join(known.slots)}"
         yield _made(frame, node, "error", "slot", expected, ", ".join(dict.fromkeys(unknown)), uses)

@@ -17,9 +17,9 @@ from .hashing import block_hashes
 from .model import Call, Definition, Graph, Item, Node, Parameter
 from .paths import join
 from .runs_of_paths import packed
-from .soundness import sources
 from .tree import shape_text
 from .unfolding import unfold
+from .wiring import sources
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,26 @@ hashes of their own.
 Left out: names of values, items, blocks and parameters, paths, classes, how weights are initialised, the
 body of a node (its operation says it already), and whatever is no structure (facts, guesses, symbols'
 sizes). Kept: operations, attributes, slots, wiring, the nesting in blocks, runs, shapes, dtypes, which
-parameters are trained, and which weights are one tensor.
+parameters are trained, and which weights are one tensor. What a block leaves open counts by its position in
+the list of open names, as inputs do.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from ..errors import GraphError
-from .model import Call, Definition, Graph, Item, Parameter, Shape, Value
+from .model import Call, Definition, Graph, Item, Parameter, Shape, Value, Varying
 from .paths import join
-from .soundness import ordered_definitions, sources
+from .soundness import ordered_definitions
+from .varying import differs
 from .walk import representatives
+from .wiring import given, sources
 
 
 def structural_hash(graph: Graph, block: str = "", shapes: bool = True) -> str:
@@ -57,6 +61,10 @@ class _Reader:
     def __init__(self, graph: Graph, shapes: bool) -> None:
         self.shapes = shapes
         self.blocks: dict[str, _Block] = {}
+        self.open: dict[str, dict[str, int]] = {
+            name: {varying: i for i, varying in enumerate(definition.varying)}
+            for name, definition in graph.definitions.items()
+        }
         for name in ordered_definitions(graph):
             self.blocks[name] = self._read(graph.definitions[name])
         self.any_weights = any(block.weights for block in self.blocks.values())
@@ -65,7 +73,10 @@ class _Reader:
         own = {f"@{parameter.path}": parameter for parameter in definition.parameters}
         numbers: dict[str, int] = {f"%{v.name}": i for i, v in enumerate(definition.inputs)}
         record: list[Any] = [[self._value(value) for value in definition.inputs]]
+        if definition.varying:
+            record.append(["open", len(definition.varying)])
         items = self._order(definition)
+        names = self.open[definition.name]
         weights: dict[str, int] = {}
         for item in items:
             taken: list[Any] = []
@@ -74,18 +85,18 @@ class _Reader:
                     weights[source[1:]] = len(weights)
                     record.append(self._parameter(own[source]))
                 taken.append([weights[source[1:]]] if source in own else numbers[source])
-            record.append([self._label(item), taken])
-            for value in item.outputs:
+            record.append([self._label(item, names), taken])
+            for value in given(item):
                 numbers[f"%{value.name}"] = len(numbers)
         unused = [p for p in definition.parameters if p.path not in weights]
         for parameter in sorted(unused, key=lambda p: (_text(self._parameter(p)), p.path)):
             weights[parameter.path] = len(weights)
             record.append(self._parameter(parameter))
-        given = [[weights[s[1:]]] if s in own else numbers[s] for s in definition.outputs]
-        return _Block(_digest([record, given]), items, weights)
+        outputs = [[weights[s[1:]]] if s in own else numbers[s] for s in definition.outputs]
+        return _Block(_digest([record, outputs]), items, weights)
 
     def _order(self, definition: Definition) -> list[Item]:
-        made = {f"%{value.name}": item for item in definition.items for value in item.outputs}
+        made = {f"%{value.name}": item for item in definition.items for value in given(item)}
         placed: set[str] = set()
         order: list[Item] = []
 
@@ -108,9 +119,12 @@ class _Reader:
         if len(order) < len(definition.items):
             dead = [item for item in definition.items if item.name not in placed]
             needed = {source for item in dead for source in sources(item)}
-            last = [item for item in dead if not any(f"%{value.name}" in needed for value in item.outputs)]
+            last = [item for item in dead if not any(f"%{value.name}" in needed for value in given(item))]
             marks = self._marks(definition)
-            for item in sorted(last, key=lambda item: marks[item.name]):
+            held = {item.name: (marks[item.name], _weights_of(item)) for item in last}
+            times = Counter(held.values())
+            # Those of one mark that hold the same weights stand together, so that no other order tells.
+            for item in sorted(last, key=lambda i: (marks[i.name], -times[held[i.name]], held[i.name])):
                 if item.name not in placed:
                     place(sources(item))
                     placed.add(item.name)
@@ -123,17 +137,24 @@ class _Reader:
         kinds |= {f"%{v.name}": f"input {i}" for i, v in enumerate(definition.inputs)}
         marks: dict[str, str] = {}
         for item in definition.items:
-            marks[item.name] = _digest([self._label(item), [kinds[source] for source in sources(item)]])
-            for number, value in enumerate(item.outputs):
+            label = self._label(item, self.open[definition.name])
+            marks[item.name] = _digest([label, [kinds[source] for source in sources(item)]])
+            for number, value in enumerate(given(item)):
                 kinds[f"%{value.name}"] = f"{marks[item.name]} {number}"
         return marks
 
-    def _label(self, item: Item) -> list[Any]:
+    def _label(self, item: Item, names: dict[str, int]) -> list[Any]:
         outputs = [self._value(value) for value in item.outputs]
-        if isinstance(item, Call):
-            return ["call", self.blocks[item.definition].digest, item.count, sorted(item.carried), outputs]
-        slots = [argument.slot for argument in item.arguments]
-        return ["node", item.op, _plain(item.attributes), slots, outputs]
+        if not isinstance(item, Call):
+            slots = [argument.slot for argument in item.arguments]
+            return ["node", item.op, _plain(item.attributes, names), slots, outputs]
+        label = ["call", self.blocks[item.definition].digest, item.count, sorted(item.carried), outputs]
+        if differs(item):
+            within = self.open[item.definition]
+            settings = sorted((within[name], _plain(values, names)) for name, values in item.settings)
+            places = [[place for place, _ in pairs] for pairs in (item.own, item.gathered)]
+            label += [*places, settings]
+        return label
 
     def _value(self, value: Value) -> list[Any]:
         return [value.dtype, self._shape(value.shape)]
@@ -166,10 +187,18 @@ def _shared(graph: Graph, root: str, reader: _Reader) -> list[Any]:
     return sorted(sorted(group) for group in places.values() if len(group) > 1)
 
 
-def _plain(value: Any) -> Any:
+def _weights_of(item: Item) -> tuple[str, ...]:
+    """What weights an item holds, in words that are the same for the same weights."""
+    paths = item.paths if isinstance(item, Call) else ()
+    return (*paths, *(source for source in sources(item) if source.startswith("@")))
+
+
+def _plain(value: Any, names: dict[str, int]) -> Any:
     """Attributes so that 1, 1.0 and true stay apart in the record, as they do in Python's JSON."""
     if isinstance(value, tuple):
-        return [_plain(part) for part in value]
+        return [_plain(part, names) for part in value]
+    if isinstance(value, Varying):
+        return {"open": names[value.name]}
     return {"float": repr(value)} if isinstance(value, float) else value
 
 

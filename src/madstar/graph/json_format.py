@@ -18,7 +18,8 @@ from typing import Any
 
 from ..errors import GraphError, OutputError
 from .json_reading import read_graph
-from .model import SCHEMA, Call, Definition, Graph, Item, Node, Parameter, Shape, Value
+from .json_turns import write_turns
+from .model import SCHEMA, Call, Definition, Graph, Item, Node, Parameter, Shape, Value, Varying
 from .runs_of_paths import packed
 from .soundness import check_sound
 
@@ -136,7 +137,9 @@ def _block(definition: Definition) -> str:
     head: dict[str, Any] = {"name": definition.name, "kind": definition.kind, "module": definition.module}
     head["inputs"] = [_value(value) for value in definition.inputs]
     head["outputs"] = list(definition.outputs)
-    parts = [f"   {_text(key)}: {_text(value)}" for key, value in head.items() if value or key != "module"]
+    head["varying"] = list(definition.varying)
+    rare = ("module", "varying")
+    parts = [f"   {_text(key)}: {_text(value)}" for key, value in head.items() if value or key not in rare]
     for key, entries in {
         "parameters": [_parameter(parameter) for parameter in definition.parameters],
         "items": [_item(item) for item in definition.items],
@@ -163,6 +166,7 @@ def _item(item: Item) -> dict[str, Any]:
         entry |= {"in": list(item.arguments), "out": [_value(value) for value in item.outputs]}
         if item.carried:
             entry["carried"] = [list(pair) for pair in item.carried]
+        entry |= write_turns(item, plain)
     else:
         entry = _node(item)
     if item.outputs and item.name == item.outputs[0].name:
@@ -195,7 +199,9 @@ def _shape(shape: Shape) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Data as JSON has it: tuples as lists, and numbers that JSON lacks as {"float": "-inf"}."""
+    """Data as JSON has it: tuples as lists, what JSON lacks as {"float": "-inf"}, {"varying": "i"}."""
+    if isinstance(value, Varying):
+        return {"varying": value.name}
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (tuple, list)):

@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 from ..errors import GraphError
+from .json_turns import read_names, read_settings
 from .model import (
     SCHEMA,
     Argument,
+    Attribute,
     Call,
     Definition,
     Dim,
@@ -20,10 +22,12 @@ from .model import (
     Primitive,
     Shape,
     Value,
+    Varying,
 )
 from .polynomials import MAX_TEXT
 from .runs_of_paths import unpacked
-from .soundness import MAX_ATTRIBUTE_NESTING
+from .sound_calls import MAX_ATTRIBUTE_NESTING
+from .soundness import MAX_ITEMS
 
 MAX_FACTS_NESTING = 50
 _FAMILY, _, _VERSION = SCHEMA.rpartition("/")
@@ -36,7 +40,8 @@ def read_graph(document: Any) -> Graph:
         raise GraphError("no graph: the document is not an object")
     _check_schema(document.get("schema"))
     _known(document, "schema name root inputs outputs symbols tied guesses weights facts blocks", "the graph")
-    blocks = [_definition(entry, f"blocks[{i}]") for i, entry in enumerate(_list(document, "blocks"))]
+    room = _Room()
+    blocks = [_definition(entry, f"blocks[{i}]", room) for i, entry in enumerate(_list(document, "blocks"))]
     definitions = {block.name: block for block in blocks}
     if len(definitions) < len(blocks):
         raise GraphError("blocks: two have the same name; each is defined once")
@@ -69,10 +74,25 @@ def _check_schema(schema: Any) -> None:
     raise GraphError(f"schema {schema!r:.60}: {advice} (this one reads {SCHEMA!r})")
 
 
-def _definition(entry: Any, where: str) -> Definition:
+class _Room:
+    """How much more the texts that stand for many paths, names and values may be written out."""
+
+    def __init__(self) -> None:
+        self.left = MAX_ITEMS
+
+    def take(self, item: Item, where: str) -> Item:
+        """The item, once there is room for it."""
+        if isinstance(item, Call):
+            self.left -= item.count * (1 + len(item.own) + len(item.settings) + len(item.gathered))
+        if self.left < 0:
+            raise GraphError(f"{where}: stands for more than {MAX_ITEMS:,} paths, names and values")
+        return item
+
+
+def _definition(entry: Any, where: str, room: _Room) -> Definition:
     name = _str(_object(entry, where), "name", where)
     where = f"{where} {name!r:.80}"
-    _known(entry, "name kind module inputs outputs parameters items", where)
+    _known(entry, "name kind module inputs outputs varying parameters items", where)
     return Definition(
         name=name,
         kind=_str(entry, "kind", where),
@@ -81,10 +101,12 @@ def _definition(entry: Any, where: str) -> Definition:
             _parameter(p, f"{where} parameters[{i}]") for i, p in enumerate(_list(entry, "parameters", where))
         ),
         items=tuple(
-            _item(item, f"{where} items[{i}]") for i, item in enumerate(_list(entry, "items", where))
+            room.take(_item(item, f"{where} items[{i}]"), where)
+            for i, item in enumerate(_list(entry, "items", where))
         ),
         outputs=_strings(entry.get("outputs", []), f"{where} outputs"),
         module=_str(entry, "module", where, ""),
+        varying=_strings(entry.get("varying", []), f"{where} varying"),
     )
 
 
@@ -110,18 +132,7 @@ def _item(entry: Any, where: str) -> Item:
     name = _str(entry, "name", where, outputs[0].name if outputs else None)
     where = f"{where} {name!r:.80}"
     if "call" in entry:
-        _known(entry, "call name paths in out carried", where)
-        pairs = [_integers(pair, f"{where} carried") for pair in _list(entry, "carried", where)]
-        if any(len(pair) != 2 for pair in pairs):
-            raise GraphError(f"{where} carried: pairs [output, input] are needed")
-        return Call(
-            name=name,
-            definition=_str(entry, "call", where),
-            paths=unpacked(entry.get("paths"), where),
-            arguments=_strings(entry.get("in", []), f"{where} in"),
-            outputs=outputs,
-            carried=tuple((pair[0], pair[1]) for pair in pairs),
-        )
+        return _call(entry, name, outputs, where)
     _known(entry, "op name path in set out body", where)
     arguments = _dict(entry, "in", where)
     if not all(isinstance(source, str) for source in arguments.values()):
@@ -132,12 +143,36 @@ def _item(entry: Any, where: str) -> Item:
         arguments=tuple(Argument(slot, source) for slot, source in arguments.items()),
         outputs=outputs,
         attributes=tuple(
-            (key, _attribute(value, MAX_ATTRIBUTE_NESTING, f"{where} set {key!r:.80}"))
+            (key, _set(value, f"{where} set {key!r:.80}"))
             for key, value in _dict(entry, "set", where).items()
         ),
         path=_str(entry, "path", where, ""),
         body=tuple(_primitive(p, f"{where} body[{i}]") for i, p in enumerate(_list(entry, "body", where))),
     )
+
+
+def _call(entry: dict[str, Any], name: str, outputs: tuple[Value, ...], where: str) -> Call:
+    _known(entry, "call name paths in out carried own settings gathered", where)
+    pairs = [_integers(pair, f"{where} carried") for pair in _list(entry, "carried", where)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise GraphError(f"{where} carried: pairs [output, input] are needed")
+    paths = unpacked(entry.get("paths"), where)
+    count = len(paths)
+    return Call(
+        name=name,
+        definition=_str(entry, "call", where),
+        paths=paths,
+        arguments=_strings(entry.get("in", []), f"{where} in"),
+        outputs=outputs,
+        carried=tuple((pair[0], pair[1]) for pair in pairs),
+        own=read_names(entry.get("own", []), count, f"{where} own"),
+        settings=read_settings(entry.get("settings", {}), count, _set, f"{where} settings"),
+        gathered=read_names(entry.get("gathered", []), count, f"{where} gathered"),
+    )
+
+
+def _set(value: Any, where: str) -> Attribute:
+    return _attribute(value, MAX_ATTRIBUTE_NESTING, where)
 
 
 def _primitive(entry: Any, where: str) -> Primitive:
@@ -186,6 +221,8 @@ def _attribute(value: Any, depth: int, where: str) -> Any:
     if isinstance(value, list):
         return tuple(_attribute(part, depth - 1, where) for part in value)
     if isinstance(value, dict):
+        if set(value) == {"varying"} and isinstance(value["varying"], str):
+            return Varying(value["varying"])
         return _number(value, where)
     return value
 
@@ -204,7 +241,9 @@ def _fact(value: Any, depth: int, where: str) -> Any:
 
 def _number(value: dict[str, Any], where: str) -> float:
     if set(value) != {"float"} or value["float"] not in ("inf", "-inf", "nan"):
-        raise GraphError(f"{where}: an object here can only be {{'float': 'inf'}}, '-inf' or 'nan'")
+        raise GraphError(
+            f"{where}: an object here can only be {{'float': 'inf'}}, '-inf', 'nan', or {{'varying': 'i'}}"
+        )
     return float(value["float"])
 
 

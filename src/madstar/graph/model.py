@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .execution import BuiltModule
 
 SCHEMA = "madstar.graph/1"
 
@@ -109,7 +112,8 @@ class Call:
     `settings` give what the definition leaves open, by name, a value for every turn.
 
     `outputs` name what the last turn gives. `gathered` are outputs of which those of earlier turns are
-    needed too: position, and a name for each turn but the last; they have the type of the last.
+    needed too: position, and a name for each turn but the last; they have the type of the last. `own` and
+    `gathered` are in order of position. A run has at least one of `carried`, `own`, `settings`, `gathered`.
     """
 
     name: str
@@ -137,7 +141,8 @@ class Definition:
 
     `kind` is the class of the module it was made from ("LlamaDecoderLayer"), `module` where that class
     stands. `outputs` are references to values, inputs or parameters. `varying` are the names of what its
-    nodes' attributes, or the settings of its calls, leave to whoever calls it.
+    nodes' attributes, or the settings of its calls, leave to whoever calls it; their order counts, as that
+    of inputs does.
     """
 
     name: str
@@ -185,3 +190,9 @@ class Graph:
     def main(self) -> Definition:
         """The whole."""
         return self.definitions[self.root]
+
+    def build(self, weights: Any = None, **options: Any) -> BuiltModule:
+        """A torch module that computes this; see `madstar.graph.build`."""
+        from .execution import build
+
+        return build(self, weights, **options)

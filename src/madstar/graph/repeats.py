@@ -3,24 +3,26 @@
 Two groups are alike if their items have the same operations, attributes, shapes and kinds of weights, and
 take the same things from within the group. What they take from without says what can be made of them: a
 *run*, in which each group takes from the one before and otherwise the same as all others, or merely a group
-that is computed *each time* with inputs of its own.
+that is computed *each time* with inputs of its own. Runs whose turns differ are found in `loops.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .block_table import BlockTable
 from .model import Call, Definition, Item
-from .soundness import sources
+from .wiring import given, sources
 
 MAX_PERIOD = 1200
-_MAX_PHASES = 12
+MAX_PHASES = 12
 
 Position = tuple[int, int]
-"""Within a group: an item, and one of its arguments or outputs."""
+"""Within a group: an item, and one of the things that it takes or gives."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,9 @@ class Repeat:
     """`count` groups of `period` items from item `start` on.
 
     `within` are the arguments that the group computes itself, as position of argument to position of output.
-    `carried` likewise those that the group before computes; none if the groups are no run. `given` are
-    outputs that are needed outside of their group (in a run: of the last, or by the next).
+    `carried` likewise those that the group before computes. `given` are outputs that are needed outside of
+    their group, `gathered` those of them that are needed of other groups of a run than the last. Groups that
+    are no run are computed each time.
     """
 
     start: int
@@ -38,11 +41,13 @@ class Repeat:
     within: dict[Position, Position]
     carried: dict[Position, Position]
     given: tuple[Position, ...]
+    gathered: tuple[Position, ...] = ()
+    run: bool = True
 
     @property
     def saved(self) -> int:
         """How many items fewer there are when the groups are one definition."""
-        calls = 1 if self.carried else self.count
+        calls = 1 if self.run else self.count
         return self.count * self.period - self.period - calls
 
     def group(self, number: int) -> slice:
@@ -51,56 +56,55 @@ class Repeat:
 
 
 class Layout:
-    """The items of a block, with what gives each reference and who needs it last."""
+    """The items of a block, with what gives each reference and who needs it last.
 
-    def __init__(self, definition: Definition, labels: dict[int, str]) -> None:
+    `labels` are equal for items that may be in equal groups, `forms` for those that may be in groups that
+    differ in numbers. `known` keeps them from one layout to the next, by the identity of items.
+    """
+
+    def __init__(self, definition: Definition, table: BlockTable, known: dict[int, tuple[str, str]]) -> None:
         self.items: tuple[Item, ...] = definition.items
+        self.taken = [sources(item) for item in self.items]
         self.made: dict[str, Position] = {}
         self.last_use: list[int] = [-1] * len(self.items)
-        self.users: dict[str, list[int]] = {}
+        self.users: dict[str, int] = {}
+        """By reference the last item that takes it; one beyond all for the block's outputs."""
         self.types: dict[str, str] = {f"%{v.name}": f"{v.dtype}{v.shape}" for v in definition.inputs}
         for p in definition.parameters:
             self.types[f"@{p.path}"] = f"{p.dtype}{p.shape}"
         weights = {f"@{p.path}": f"{p.trained}{p.initialisation}" for p in definition.parameters}
         for index, item in enumerate(self.items):
-            for source in sources(item):
-                self.users.setdefault(source, []).append(index)
-                if source in self.made:
-                    self.last_use[self.made[source][0]] = index
-            for number, value in enumerate(item.outputs):
+            for source in self.taken[index]:
+                self._use(source, index)
+            for number, value in enumerate(given(item)):
                 self.made[f"%{value.name}"] = (index, number)
                 self.types[f"%{value.name}"] = f"{value.dtype}{value.shape}"
-            if id(item) not in labels:
-                labels[id(item)] = self._label(item, weights)
+            if id(item) not in known:
+                known[id(item)] = self._labels(item, weights, table)
         for source in definition.outputs:
-            self.users.setdefault(source, []).append(len(self.items))
-            if source in self.made:
-                self.last_use[self.made[source][0]] = len(self.items)
-        known: dict[str, int] = {}
-        self.labels = np.array(
-            [known.setdefault(labels[id(item)], len(known)) for item in self.items], dtype=np.int32
+            self._use(source, len(self.items))
+        self.labels, self.forms = (
+            self._numbered([known[id(item)][which] for item in self.items]) for which in (0, 1)
         )
 
-    def _label(self, item: Item, weights: dict[str, str]) -> str:
-        taken = [self.types[source] + weights.get(source, "") for source in sources(item)]
-        given = [f"{value.dtype}{value.shape}" for value in item.outputs]
-        if isinstance(item, Call):
-            return repr(
-                (
-                    "call",
-                    item.definition,
-                    [path.count("|") for path in item.paths],
-                    item.carried,
-                    taken,
-                    given,
-                )
-            )
-        slots = [argument.slot for argument in item.arguments]
-        return repr((item.op, slots, item.attributes, bool(item.path), item.body, taken, given))
+    def _use(self, source: str, index: int) -> None:
+        self.users[source] = index
+        if source in self.made:
+            self.last_use[self.made[source][0]] = index
 
-    def regions(self, period: int, count: int) -> Iterator[tuple[int, int]]:
-        """From where to where the items repeat themselves with a period, at least `count` times."""
-        labels = self.labels
+    def _numbered(self, labels: list[str]) -> Any:
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int32)
+
+    def _labels(self, item: Item, weights: dict[str, str], table: BlockTable) -> tuple[str, str]:
+        taken = [self.types[source] + weights.get(source, "") for source in sources(item)]
+        made = [f"{value.dtype}{value.shape}" for value in given(item)]
+        paths = [path.count("|") for path in item.paths] if isinstance(item, Call) else bool(item.path)
+        exact = repr((table.item_form(item, True), paths, taken, made))
+        return exact, repr((table.item_form(item, False), paths, taken, made))
+
+    def regions(self, period: int, count: int, labels: Any) -> Iterator[tuple[int, int]]:
+        """From where to where labels repeat themselves with a period, at least `count` times."""
         if len(labels) < period * count:
             return
         same = np.concatenate(([False], labels[period:] == labels[:-period], [False]))
@@ -112,16 +116,16 @@ class Layout:
     def runs(self, period: int, begin: int, end: int) -> Repeat | None:
         """The best run within a region: most groups, then fewest values carried."""
         best: Repeat | None = None
-        for start in range(begin, min(begin + min(period, _MAX_PHASES), end - period * 2 + 1)):
+        for start in range(begin, min(begin + min(period, MAX_PHASES), end - period * 2 + 1)):
             found = self._run(start, period, (end - start) // period)
-            if found and (best is None or _rank(found) > _rank(best)):
+            if found and (best is None or rank(found) > rank(best)):
                 best = found
         return best
 
     def groups(self, period: int, begin: int, end: int) -> Repeat | None:
         """The best choice of groups that are computed each time with inputs of their own."""
         best: Repeat | None = None
-        for start in range(begin, min(begin + min(period, _MAX_PHASES), end - period * 3 + 1)):
+        for start in range(begin, min(begin + min(period, MAX_PHASES), end - period * 3 + 1)):
             within = self._within(start, period)
             count = 1
             while (
@@ -129,9 +133,9 @@ class Layout:
             ):
                 count += 1
             spans = [(start + t * period, start + (t + 1) * period) for t in range(count)]
-            given = tuple(sorted({place for span in spans for place in self._needed_beyond(*span)}))
-            found = Repeat(start, period, count, within, {}, given)
-            if count >= 3 and given and (best is None or _rank(found) > _rank(best)):
+            needed = tuple(sorted({place for span in spans for place in self.needed_beyond(*span)}))
+            found = Repeat(start, period, count, within, {}, needed, run=False)
+            if count >= 3 and needed and (best is None or rank(found) > rank(best)):
                 best = found
         return best
 
@@ -142,20 +146,21 @@ class Layout:
         """The arguments of the group at `start` that the group at `origin` gives."""
         found = {}
         for j in range(period):
-            for a, source in enumerate(sources(self.items[start + j])):
+            for a, source in enumerate(self.taken[start + j]):
                 made = self.made.get(source)
                 if made is not None and origin <= made[0] < origin + period:
                     found[j, a] = (made[0] - origin, made[1])
         return found
 
-    def _needed_beyond(self, begin: int, end: int) -> list[Position]:
-        """The outputs of items begin..end that others need."""
+    def needed_beyond(self, begin: int, end: int, last: int = 0) -> list[Position]:
+        """The outputs of items begin..end that others need, from item `last` on if that is later."""
+        last = max(end, last)
         return [
             (index - begin, number)
             for index in range(begin, end)
-            if self.last_use[index] >= end
-            for number, value in enumerate(self.items[index].outputs)
-            if self.users.get(f"%{value.name}", [-1])[-1] >= end
+            if self.last_use[index] >= last
+            for number, value in enumerate(given(self.items[index]))
+            if self.users.get(f"%{value.name}", -1) >= last
         ]
 
     def _run(self, start: int, period: int, most: int) -> Repeat | None:
@@ -179,15 +184,15 @@ class Layout:
             if max(self.last_use[start + t * period : start + (t + 1) * period]) >= start + (t + 2) * period:
                 count = min(count, t + 1)
         last = start + (count - 1) * period
-        given = sorted({*carried.values(), *self._needed_beyond(last, last + period)})
-        return Repeat(start, period, count, within, carried, tuple(given)) if count > 1 else None
+        needed = sorted({*carried.values(), *self.needed_beyond(last, last + period)})
+        return Repeat(start, period, count, within, carried, tuple(needed)) if count > 1 else None
 
     def _foreign(self, start: int, place: Position, carried: dict[Position, Position], period: int) -> bool:
         """Whether what is taken at first has not the type of what is carried then."""
         j, a = place
         item, number = carried[place]
-        first = sources(self.items[start + j])[a]
-        value = self.items[start + item].outputs[number]
+        first = self.taken[start + j][a]
+        value = given(self.items[start + item])[number]
         return self.types[first] != f"{value.dtype}{value.shape}"
 
     def _fixed(
@@ -196,7 +201,7 @@ class Layout:
         return [
             source
             for j in range(period)
-            for a, source in enumerate(sources(self.items[start + j]))
+            for a, source in enumerate(self.taken[start + j])
             if (j, a) not in within and (j, a) not in carried
         ]
 
@@ -207,5 +212,6 @@ class Layout:
         )
 
 
-def _rank(found: Repeat) -> tuple[int, int]:
+def rank(found: Repeat) -> tuple[int, int]:
+    """What is better ranks higher: most items saved, then least that goes in and out."""
     return found.saved, -len(set(found.carried.values())) - len(found.given)

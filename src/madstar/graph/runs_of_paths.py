@@ -1,4 +1,4 @@
-"""Many paths that count up, written as one: "layers.{0..79}", "layers.{0..78:2}|layers.{1..79:2}"."""
+"""Paths and names that count up, written as one: "layers.{0..79}", "layers.{0..78:2}|layers.{1..79:2}"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from ..errors import GraphError
-from .soundness import MAX_CALLS
+from .sound_calls import MAX_CALLS
 
 _NUMBER = re.compile(r"(\d+)")
 _FIELD = re.compile(r"\{(\d{1,9})\.\.(\d{1,9})(?::(\d{1,9}))?\}")
@@ -31,10 +31,10 @@ def packed(paths: Sequence[str]) -> list[Any]:
     return written
 
 
-def unpacked(written: Any, where: str) -> tuple[str, ...]:
-    """The paths again. Raises GraphError for what `packed` does not write and for too many."""
+def unpacked(written: Any, where: str, what: str = "paths", most: int = MAX_CALLS) -> tuple[str, ...]:
+    """The paths again. Raises GraphError for what `packed` does not write and for more than `most`."""
     if not isinstance(written, list):
-        raise GraphError(f"{where}: `paths` must be a list")
+        raise GraphError(f"{where}: `{what}` must be a list")
     paths: list[str] = []
     for entry in written:
         if isinstance(entry, str):
@@ -46,8 +46,8 @@ def unpacked(written: Any, where: str) -> tuple[str, ...]:
             paths += [path] * times
         else:
             raise GraphError(f"{where}: a path is text such as 'layers.0' or 'layers.{{0..79}}'")
-        if len(paths) > MAX_CALLS:
-            raise GraphError(f"{where}: more than {MAX_CALLS:,} paths")
+        if len(paths) > most:
+            raise GraphError(f"{where}: more than {most:,} {what}")
     return tuple(paths)
 
 

@@ -12,16 +12,17 @@ from typing import Any
 
 from ..errors import GraphError
 from .dims import is_canonical
-from .model import Call, Definition, Graph, Item, Node, Value
+from .model import Call, Definition, Graph, Node, Value
+from .sound_calls import Type, check_call, check_own, is_attribute
+from .varying import attributes_of, open_names
+from .wiring import given
+from .wiring import sources as sources
 
 MAX_ITEMS = 10_000_000
 """Nodes that a graph may have when nothing is folded."""
 MAX_NESTING = 200
 """Blocks within blocks."""
-MAX_CALLS = 1_000_000
-"""Uses of a definition by one call."""
 MAX_NAME = 1000
-MAX_ATTRIBUTE_NESTING = 20
 MAX_RANK = 64
 
 
@@ -36,6 +37,8 @@ def check_sound(graph: Graph) -> None:
         _check_definition(graph.definitions[name], graph.definitions)
     _check_sizes(graph, order)
     main = graph.main
+    if main.varying:
+        raise GraphError(f"block {main.name!r} leaves {main.varying[0]!r:.80} open and is the whole: set it")
     if len(graph.input_names) != len(main.inputs) or len(graph.output_names) != len(main.outputs):
         raise GraphError(
             f"block {main.name!r}: {len(main.inputs)} inputs and {len(main.outputs)} outputs, but names for "
@@ -106,21 +109,26 @@ def _check_sizes(graph: Graph, order: list[str]) -> None:
 
 def _check_definition(definition: Definition, table: Mapping[str, Definition]) -> None:
     place = f"block {definition.name!r}"
-    known: set[str] = set()
+    known: dict[str, Type] = {}
     for parameter in definition.parameters:
         if f"@{parameter.path}" in known:
             raise GraphError(f"{place}: parameter {parameter.path!r} is listed twice")
         if not parameter.path or not all(_is_size(size, least=0) for size in parameter.shape):
             raise GraphError(f"{place}: parameter {parameter.path!r} needs a path and a shape of numbers")
-        known.add(f"@{parameter.path}")
+        known[f"@{parameter.path}"] = parameter.shape, parameter.dtype
     for value in definition.inputs:
         _define(value, known, place)
+    open_here = set(definition.varying)
+    if len(open_here) < len(definition.varying) or not all(map(_is_name, open_here)):
+        raise GraphError(f"{place}: `varying` must be names, each once")
     items: set[str] = set()
     for item in definition.items:
         where = f"{place}, {'node' if isinstance(item, Node) else 'call'} {item.name!r}"
         if item.name in items or not _is_name(item.name):
             raise GraphError(f"{where}: the name is taken or no name; names are unique in a block")
         items.add(item.name)
+        if isinstance(item, Call):
+            check_own(item, where)
         for source in sources(item):
             if source not in known:
                 raise GraphError(
@@ -129,20 +137,19 @@ def _check_definition(definition: Definition, table: Mapping[str, Definition]) -
         if isinstance(item, Node):
             _check_node(item, where)
         else:
-            _check_call(item, table[item.definition], where)
-        for value in item.outputs:
+            check_call(item, table[item.definition], known, where)
+        for value in attributes_of(item):
+            for name in open_names(value):
+                if name not in open_here:
+                    raise GraphError(f"{where}: {name!r:.80} is open, and not among the block's `varying`")
+        for value in given(item):
             _define(value, known, where)
     for source in definition.outputs:
         if source not in known:
             raise GraphError(f"{place}: its output {source!r} is nowhere given")
 
 
-def sources(item: Item) -> tuple[str, ...]:
-    """The references that an item takes, in order."""
-    return item.arguments if isinstance(item, Call) else tuple(argument.source for argument in item.arguments)
-
-
-def _define(value: Value, known: set[str], where: str) -> None:
+def _define(value: Value, known: dict[str, Type], where: str) -> None:
     reference = f"%{value.name}"
     if reference in known or not _is_name(value.name):
         raise GraphError(f"{where}: the value {value.name!r} is given before, or that is no name")
@@ -153,7 +160,7 @@ def _define(value: Value, known: set[str], where: str) -> None:
             raise GraphError(f"{where}: {dim!r:.60} in the shape of {value.name!r} is no canonical size")
     if not value.dtype.isidentifier():
         raise GraphError(f"{where}: {value.dtype!r:.60} is no dtype; write it as in 'float32'")
-    known.add(reference)
+    known[reference] = value.shape, value.dtype
 
 
 def _check_node(node: Node, where: str) -> None:
@@ -166,27 +173,8 @@ def _check_node(node: Node, where: str) -> None:
     if not node.op:
         raise GraphError(f"{where}: has no operation")
     for name, value in node.attributes:
-        if not _is_attribute(value, MAX_ATTRIBUTE_NESTING):
+        if not is_attribute(value):
             raise GraphError(f"{where}: attribute {name!r} is no plain data (numbers, text, tuples of these)")
-
-
-def _check_call(call: Call, definition: Definition, where: str) -> None:
-    if not 1 <= call.count <= MAX_CALLS:
-        raise GraphError(f"{where}: a call has between 1 and {MAX_CALLS:,} paths, not {call.count}")
-    wanted, given = len(definition.inputs), len(call.arguments)
-    if wanted != given:
-        raise GraphError(f"{where}: {definition.name!r} takes {wanted} inputs, {given} are given")
-    if len(call.outputs) != len(definition.outputs):
-        raise GraphError(
-            f"{where}: {definition.name!r} gives {len(definition.outputs)} outputs, "
-            f"{len(call.outputs)} are named"
-        )
-    fed = [position for _, position in call.carried]
-    inside = all(0 <= o < len(call.outputs) and 0 <= i < wanted for o, i in call.carried)
-    if not inside or len(set(fed)) < len(fed) or (call.count == 1 and call.carried):
-        raise GraphError(f"{where}: `carried` must be pairs (output, input) of a run, each input once")
-    if call.count > 1 and not call.carried:
-        raise GraphError(f"{where}: a run of {call.count} calls that carries nothing computes one thing over")
 
 
 def _is_name(name: str) -> bool:
@@ -195,9 +183,3 @@ def _is_name(name: str) -> bool:
 
 def _is_size(size: Any, least: int = 1) -> bool:
     return isinstance(size, int) and not isinstance(size, bool) and size >= least
-
-
-def _is_attribute(value: Any, depth: int) -> bool:
-    if isinstance(value, tuple):
-        return depth > 0 and all(_is_attribute(part, depth - 1) for part in value)
-    return value is None or isinstance(value, (bool, int, float, str))

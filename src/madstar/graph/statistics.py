@@ -16,7 +16,9 @@ from .dims import add, evaluate, less, multiply, product
 from .flops import node_flops
 from .model import Call, Definition, Dim, Graph, Node, Shape
 from .soundness import ordered_definitions, unfolded_sizes
+from .unfolding import is_sequence, unfold
 from .walk import parameters, producers, representatives
+from .wiring import given
 
 # What gives another view of the same memory, and so holds no activation of its own.
 _VIEWS = """
@@ -64,16 +66,26 @@ def statistics(graph: Graph) -> Cost:
     unique = {same.get(path, path): parameter for path, parameter in parameters(graph).items()}
     trained = [p for p in unique.values() if p.trained]
     whole = costs[graph.root]
+    cache = whole.cache_bytes
+    if any(_is_followed(definition) for definition in graph.definitions.values()):
+        cache = block_costs(unfolded := unfold(graph))[unfolded.root].cache_bytes
     return Cost(
         parameters=sum(prod(p.shape) for p in trained),
         buffers=sum(prod(p.shape) for p in unique.values() if not p.trained),
         parameter_bytes=sum(prod(p.shape) * bytes_of(p.dtype) for p in unique.values()),
         flops=whole.flops,
         activation_bytes=whole.activation_bytes,
-        cache_bytes=whole.cache_bytes,
+        cache_bytes=cache,
         nodes=whole.nodes,
         unfolded=whole.unfolded,
         operations=whole.operations,
+    )
+
+
+def _is_followed(definition: Definition) -> bool:
+    """Whether a group made by folding holds attention itself, whose keys may come from outside of it."""
+    return is_sequence(definition) and any(
+        isinstance(item, Node) and item.op == "scaled_dot_product_attention" for item in definition.items
     )
 
 
@@ -135,7 +147,7 @@ def shapes_of(definition: Definition) -> dict[str, Shape]:
     """The shape of everything that can be referred to within a block."""
     shapes: dict[str, Shape] = {f"@{p.path}": p.shape for p in definition.parameters}
     shapes |= {f"%{value.name}": value.shape for value in definition.inputs}
-    shapes |= {f"%{value.name}": value.shape for item in definition.items for value in item.outputs}
+    shapes |= {f"%{value.name}": value.shape for item in definition.items for value in given(item)}
     return shapes
 
 
@@ -153,7 +165,7 @@ def _cache(node: Node, definition: Definition, made: Mapping[str, tuple[object, 
         return 0
     total: Dim = 0
     values = {f"%{v.name}": v for v in definition.inputs}
-    values |= {f"%{v.name}": v for item in definition.items for v in item.outputs}
+    values |= {f"%{v.name}": v for item in definition.items for v in given(item)}
     for argument in node.arguments:
         if argument.slot not in ("key", "value") or argument.source not in values:
             continue

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from ..errors import GraphError
 from .layers import Plan, plan
 from .model import Call, Definition, Graph, Item, Value
-from .soundness import sources
 from .statistics import Cost, block_costs
 from .tree import amount, class_of, gathered, names_of, path_of, plain, shape_text
+from .wiring import given, sources
 
 _LINE, _PAD, _LETTER, _SMALL, _LEAST, _MOST_LETTERS, _EDGE, _TITLE = 15, 8, 6.6, 5.4, 90, 40, 20, 30
 _MOST, _SHELF = 3000, 1500
@@ -106,12 +106,10 @@ def _boxes(
             for source in sources(item):
                 if source in made and made[source] != here:
                     edges[made[source], here] = None
-            known |= {f"%{value.name}": value for value in item.outputs}
-            made |= {f"%{value.name}": here for value in item.outputs}
-    given = graph.output_names if whole else tuple(f"output {n}" for n in range(len(definition.outputs)))
-    for name, source in zip(
-        given if len(given) > 1 or whole else ("output",), definition.outputs, strict=True
-    ):
+            known |= {f"%{value.name}": value for value in given(item)}
+            made |= {f"%{value.name}": here for value in given(item)}
+    ends = graph.output_names if whole else tuple(f"output {n}" for n in range(len(definition.outputs)))
+    for name, source in zip(ends if len(ends) > 1 or whole else ("output",), definition.outputs, strict=True):
         if source in made:
             edges[made[source], len(boxes)] = None
             boxes.append(_end(name, known[source]))
@@ -186,8 +184,10 @@ def _cut(text: str, most: int = _MOST_LETTERS) -> str:
     """Short enough for a box; how often a block is repeated stays."""
     if len(text) <= most:
         return text
-    found = re.search(r" x[\d,]+$", text)
-    times = found[0] if found else ""
+    found = re.search(r"( x[\d,]+)(?: \S+=\S+| …)*$", text)
+    if found and found.end(1) < most:
+        return text[: found.end(1)] + "…"
+    times = found[1] if found else ""
     return text[: most - 1 - len(times)] + "…" + times
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from madstar.errors import GraphError, in_one_line
-from madstar.graph import folding
+from madstar.graph import buffers, folding
 from madstar.graph.assembling import Assembler
 from madstar.graph.examples import Examples
 from madstar.graph.model import Graph
@@ -88,7 +88,7 @@ def _traced(module: nn.Module, examples: Examples, name: str, fold: bool, guess:
         symbols=traced,
         tied=_tied(module),
         guesses=tuple(first.guesses),
-        facts=_facts(first, sizes, assembler, dropped, begun),
+        facts=_facts(first, sizes, assembler, dropped, begun) | buffers.recorded(module),
     )
     return folding.fold(graph) if fold else graph
 

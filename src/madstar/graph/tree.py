@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from ..errors import GraphError
 from .dims import evaluate, multiply
 from .flops import node_flops
+from .json_turns import range_text
 from .model import Call, Definition, Dim, Graph, Item, Node, Shape, Value
 from .runs_of_paths import packed
 from .statistics import Cost, block_costs, shapes_of, statistics
 from .tree_columns import layout
+from .wiring import given
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,14 +69,14 @@ def rows(
     costs = block_costs(graph) | {graph.root: statistics(graph)}
     main = graph.main
     whole = costs[graph.root]
-    given = _outputs(main)
+    results = _outputs(main)
     head = Row(
         0,
         (),
         plain(graph.name),
         plain(main.kind) if main.kind != graph.name else "",
-        _signature(main.inputs, given),
-        _shapes(given),
+        _signature(main.inputs, results),
+        _shapes(results),
         amount(whole.parameters),
         _number(whole.flops, at),
     )
@@ -253,7 +255,7 @@ def names_of(items: Sequence[Item]) -> str:
 
 def _outputs(definition: Definition) -> list[Value]:
     values = {f"%{v.name}": v for v in definition.inputs}
-    values |= {f"%{v.name}": v for item in definition.items for v in item.outputs}
+    values |= {f"%{v.name}": v for item in definition.items for v in given(item)}
     values |= {f"@{p.path}": Value(p.path, p.shape, p.dtype) for p in definition.parameters}
     return [values[source] for source in definition.outputs]
 
@@ -288,11 +290,22 @@ def path_of(item: Item) -> str:
 
 
 def class_of(graph: Graph, item: Item) -> str:
-    """What an item is: "LlamaDecoderLayer x80", "linear"."""
+    """What an item is: "LlamaDecoderLayer x80", "Sequence x16 i=0..15", "linear"."""
     if isinstance(item, Node):
         return plain(item.op)
     times = f" x{item.count}" if item.count > 1 else ""
-    return plain(graph.definitions[item.definition].kind) + times
+    return plain(graph.definitions[item.definition].kind) + times + turns_of(item)
+
+
+def turns_of(call: Call) -> str:
+    """What is set for the turns of a call, short: " i=0..15", " dilation=1,2,4,8"; "" for nothing."""
+    said = []
+    for name, values in call.settings:
+        if not (each := range_text(values)):
+            shown = values if len(values) <= _NAMED else (*values[:2], "…", values[-1])
+            each = ",".join(map(str, shown))
+        said.append(f" {name}={each}")
+    return plain("".join(said[:2]) + (" …" if len(said) > 2 else ""))
 
 
 def shape_text(*values: Value) -> str:

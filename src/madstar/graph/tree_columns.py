@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .tree import Row
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_TIMES = re.compile(r"  \w+( x\d+)$")
+_TIMES = re.compile(r"  \w+( x\d+)(?: \S+=\S+| …)*$")
 _LEAST_LABEL, _MOST_SHAPE, _MOST_WHOLE, _GAP = 26, 44, 64, 2
 
 
@@ -106,8 +106,11 @@ def _cut(cell: str, width: int) -> str:
     if len(cell) <= width:
         return cell
     found = _TIMES.search(cell)
-    times = found[1] if found and len(found[1]) < width // 2 else ""
-    return cell[: width - len(times) - 1].rstrip() + "…" + times
+    if found is None or len(found[1]) >= width // 2:
+        return cell[: width - 1].rstrip() + "…"
+    if found.end(1) < width:  # what is set for each turn goes first
+        return cell[: found.end(1)] + "…"
+    return cell[: width - len(found[1]) - 1].rstrip() + "…" + found[1]
 
 
 def _block(guides: str, label: str, kind: str) -> str:

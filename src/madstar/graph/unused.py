@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from .model import Call, Definition, Graph, Item, Node
 from .paths import join
-from .soundness import ordered_definitions, sources
+from .soundness import ordered_definitions
 from .walk import blocks, representatives
+from .wiring import given, positions, sources
 
 
 def dead_items(definition: Definition) -> Iterator[tuple[Item, int]]:
@@ -21,7 +22,7 @@ def dead_items(definition: Definition) -> Iterator[tuple[Item, int]]:
             used[source] = used.get(source, 0) + 1
     for source in definition.outputs:
         used[source] = used.get(source, 0) + 1
-    made = {f"%{value.name}": item for item in definition.items for value in item.outputs}
+    made = {f"%{value.name}": item for item in definition.items for value in given(item)}
     for end in [item for item in definition.items if _idle(item, used)]:
         served, left = 0, [end]
         while left:
@@ -34,7 +35,7 @@ def dead_items(definition: Definition) -> Iterator[tuple[Item, int]]:
 
 
 def _idle(item: Item, used: dict[str, int]) -> bool:
-    return not any(used.get(f"%{value.name}") for value in item.outputs)
+    return not any(used.get(f"%{value.name}") for value in given(item))
 
 
 def unused_outputs(graph: Graph) -> Iterator[tuple[str, int]]:
@@ -47,7 +48,9 @@ def unused_outputs(graph: Graph) -> Iterator[tuple[str, int]]:
             if isinstance(item, Call):
                 used[item.definition] |= {output for output, _ in item.carried}
                 used[item.definition] |= {
-                    i for i, value in enumerate(item.outputs) if f"%{value.name}" in taken
+                    place
+                    for place, value in zip(positions(item), given(item), strict=True)
+                    if f"%{value.name}" in taken
                 }
     for name in ordered_definitions(graph):
         for position in range(len(graph.definitions[name].outputs)):

@@ -7,14 +7,15 @@ with `unfolded=True` visits each of these times, with its own path.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from ..errors import GraphError
 from .model import Call, Definition, Graph, Item, Node, Parameter
 from .paths import join
-from .soundness import sources
+from .varying import Binding, bindings, bound_item
+from .wiring import given, positions, sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Place:
     """Where an item stands: the full path of its block, the block, how many blocks are around it.
 
     `count` is how often the item is computed in the whole graph at this place of the folded graph; it is 1
-    in an unfolded walk. The path is then that of the first.
+    in an unfolded walk, where what a block leaves open is set too. The path is that of the first.
     """
 
     block: str
@@ -41,18 +42,20 @@ class Place:
 
 def walk(graph: Graph, unfolded: bool = False) -> Iterator[Place]:
     """All nodes and calls in the order of computation, a call before what it holds."""
-    stack: list[Iterator[Place]] = [_items(graph, graph.root, "", 0, 1)]
+    stack: list[tuple[Iterator[Place], Binding]] = [(_items(graph, graph.root, "", 0, 1, {}), {})]
     while stack:
-        place = next(stack[-1], None)
+        place = next(stack[-1][0], None)
         if place is None:
             stack.pop()
         elif isinstance(place.item, Call) and unfolded and place.item.count > 1:
-            stack.append(_each(place, place.item))
+            stack.append((_each(place, place.item), stack[-1][1]))
         else:
             yield place
             if isinstance(call := place.item, Call):
+                inner = next(bindings(call, stack[-1][1])) if unfolded else {}
                 count = place.count * call.count
-                stack.append(_items(graph, call.definition, place.path, place.depth + 1, count))
+                items = _items(graph, call.definition, place.path, place.depth + 1, count, inner)
+                stack.append((items, inner))
 
 
 def nodes(graph: Graph, unfolded: bool = False) -> Iterator[Place]:
@@ -60,14 +63,21 @@ def nodes(graph: Graph, unfolded: bool = False) -> Iterator[Place]:
     return (place for place in walk(graph, unfolded) if isinstance(place.item, Node))
 
 
-def _items(graph: Graph, name: str, block: str, depth: int, count: int) -> Iterator[Place]:
+def _items(graph: Graph, name: str, block: str, depth: int, count: int, binding: Binding) -> Iterator[Place]:
     definition = graph.definitions[name]
-    return (Place(block, definition, item, depth, count) for item in definition.items)
+    return (Place(block, definition, bound_item(i, binding), depth, count) for i in definition.items)
 
 
 def _each(place: Place, run: Call) -> Iterator[Place]:
-    for path in run.paths:
-        copy = Call(run.name, run.definition, (path,), run.arguments, run.outputs)
+    """The turns of a run as calls of one path; what is carried stands as the first turn takes it."""
+    for turn, path in enumerate(run.paths):
+        arguments, outputs = list(run.arguments), list(run.outputs)
+        for position, refs in run.own:
+            arguments[position] = refs[turn]
+        for position, names in run.gathered if turn < run.count - 1 else ():
+            outputs[position] = replace(outputs[position], name=names[turn])
+        settings = tuple((name, values[turn : turn + 1]) for name, values in run.settings)
+        copy = Call(run.name, run.definition, (path,), tuple(arguments), tuple(outputs), settings=settings)
         yield Place(place.block, place.definition, copy, place.depth, 1)
 
 
@@ -123,7 +133,7 @@ def producers(definition: Definition) -> dict[str, tuple[Item, int]]:
     return {
         f"%{value.name}": (item, number)
         for item in definition.items
-        for number, value in enumerate(item.outputs)
+        for number, value in zip(positions(item), given(item), strict=True)
     }
 
 

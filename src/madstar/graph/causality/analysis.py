@@ -17,6 +17,8 @@ from ..dims import evaluate, less, symbols
 from ..inference import BlockTypes, Type
 from ..model import Call, Definition, Graph, Node
 from ..paths import join
+from ..varying import Binding, bindings, bound_item, differs, key_of
+from ..wiring import given as values_of
 from . import forms, joining, mixing, pointwise, slices
 from .reach import Linear, Reach, State, axis_index, highest, plain
 from .taken import Taken, Transfer, Unknown
@@ -102,7 +104,7 @@ def _at(graph: Graph, types: Mapping[str, BlockTypes], symbol: str, sizes: Mappi
             axis = value.shape.index(symbol)
             state = replace(state, reaches=frozenset({Reach(axis_index(state.axes, axis))}))
         states.append(replace(state, veiled=value.dtype == "bool"))
-    results = follower.block(graph.main, tuple(states), "")
+    results = follower.block(graph.main, tuple(states), "", {})
     first = {name: given[0] for name, given in graph.symbols.items() if given}
     outputs = []
     for name, ref, state in zip(graph.output_names, graph.main.outputs, results, strict=True):
@@ -154,7 +156,7 @@ class _Follower:
 
     def __init__(self, graph: Graph, types: Mapping[str, BlockTypes], sizes: Mapping[str, int]):
         self.graph, self.types, self.sizes = graph, types, sizes
-        self.known: dict[tuple[str, tuple[State, ...]], list[State]] = {}
+        self.known: dict[tuple[str, str, tuple[State, ...]], list[State]] = {}
 
     def type(self, given: Type) -> Type:
         """With numbers for symbols, where there are some."""
@@ -170,23 +172,29 @@ class _Follower:
                 return value
         return value
 
-    def block(self, definition: Definition, given: tuple[State, ...], path: str) -> list[State]:
-        found = self.known.get((definition.name, given))
+    def block(
+        self, definition: Definition, given: tuple[State, ...], path: str, binding: Binding
+    ) -> list[State]:
+        key = (definition.name, key_of(binding), given)
+        found = self.known.get(key)
         if found is None:
-            found = self._block(definition, given, path)
-            self.known[definition.name, given] = found
+            found = self.known[key] = self._block(definition, given, path, binding)
         return found
 
-    def _block(self, definition: Definition, given: tuple[State, ...], path: str) -> list[State]:
+    def _block(
+        self, definition: Definition, given: tuple[State, ...], path: str, binding: Binding
+    ) -> list[State]:
         types = {ref: self.type(given) for ref, given in self.types[definition.name].types.items()}
         states = {f"@{p.path}": plain(p.shape) for p in definition.parameters}
         states |= {f"%{v.name}": s for v, s in zip(definition.inputs, given, strict=True)}
         for item in definition.items:
-            if isinstance(item, Node):
-                made = self._node(item, states, types, path)
+            if isinstance(bound := bound_item(item, binding), Node):
+                made = self._node(bound, states, types, path)
+            elif differs(bound):
+                made = self._turns(bound, states, path)
             else:
-                made = self._call(item, [states[ref] for ref in item.arguments], path)
-            for value, state in zip(item.outputs, made, strict=True):
+                made = self._call(bound, [states[ref] for ref in bound.arguments], path)
+            for value, state in zip(values_of(item), made, strict=True):
                 states[f"%{value.name}"] = _as(state, types[f"%{value.name}"], path)
         return [states[ref] for ref in definition.outputs]
 
@@ -218,17 +226,30 @@ class _Follower:
         inner = self.graph.definitions[call.definition]
         base = join(path, call.paths[0])
         now = list(given)
-        found = self.block(inner, tuple(now), base)
+        found = self.block(inner, tuple(now), base, {})
         for _ in range(min(call.count - 1, _TURNS)):
             before = list(now)
             for output, entry in call.carried:
                 now[entry] = found[output]
             if now == before:
                 return found
-            found = self.block(inner, tuple(now), base)
+            found = self.block(inner, tuple(now), base, {})
         if call.count - 1 > _TURNS:
             return [_grown(state) for state in found]
         return found
+
+    def _turns(self, call: Call, states: Mapping[str, State], path: str) -> list[State]:
+        """A run whose turns differ, each turn followed as if it were written out."""
+        inner = self.graph.definitions[call.definition]
+        now = [states[ref] for ref in call.arguments]
+        made: list[list[State]] = []
+        for turn, (below, binding) in enumerate(zip(call.paths, bindings(call), strict=True)):
+            for place, refs in call.own:
+                now[place] = states[refs[turn]]
+            made.append(self.block(inner, tuple(now), join(path, below), binding))
+            for output, entry in call.carried:
+                now[entry] = made[-1][output]
+        return [*made[-1], *(before[place] for place, _ in call.gathered for before in made[:-1])]
 
 
 def _grown(state: State) -> State:

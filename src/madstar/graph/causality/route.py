@@ -6,8 +6,8 @@ from collections import deque
 
 from ..model import Call, Definition, Graph, Item
 from ..paths import join
-from ..soundness import sources
 from ..walk import producers, users
+from ..wiring import given, sources
 
 
 def route(graph: Graph, cause: str) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def _forth(definition: Definition, item: Item) -> list[Item]:
     seen = {item.name}
     while queue:
         at, way = queue.popleft()
-        refs = [f"%{value.name}" for value in at.outputs]
+        refs = [f"%{value.name}" for value in given(at)]
         if any(ref in definition.outputs for ref in refs):
             return way
         for user in (user for ref in refs for user in taken.get(ref, ())):

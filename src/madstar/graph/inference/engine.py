@@ -1,24 +1,27 @@
 """Inference over a graph: every node once, each definition from what it takes, results remembered.
 
 A definition is inferred from the types of its own inputs as it states them, so it is looked at once however
-often it is called; a call is held to what the definition takes and gives. What is remembered of an operation
-depends on its operands alone, and of a definition on itself and on what those it calls give. After an edit
-only what depends on it is computed anew.
+often it is called, or once for each way that its calls set what it leaves open; a call is held to what the
+definition takes and gives. What is remembered of an operation depends on its operands alone, and of a
+definition on itself and on what those it calls give. After an edit only what depends on it is computed anew.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import GraphError
 from ..model import Attribute, Call, Definition, Graph, Item, Node, Value
 from ..soundness import ordered_definitions
+from ..varying import Binding, bound_item
+from ..wiring import given, positions
 from . import promotion
 from .operands import Operands
 from .rules import RULES
+from .turns import Way, ways
 from .types import Misfit, NoRule, Remark, Sizes, Type
 
 
@@ -48,11 +51,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A fault at an item of a definition, or with `depends` a size that fits only as traced."""
+    """A fault at an item of a definition, or with `depends` a size that fits only as traced.
+
+    `turn` says in words in which turn of a run, where it is not in all.
+    """
 
     item: str
     fault: Fault
     depends: bool = False
+    turn: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Inference:
         self.symbols = {name: tuple(sizes) for name, sizes in (symbols or {}).items()}
         self.computed = 0
         self._outcomes: dict[tuple[Any, ...], Outcome] = {}
-        self._blocks: dict[int, tuple[Definition, tuple[Any, ...], BlockTypes]] = {}
+        self._blocks: dict[tuple[int, str], tuple[Definition, tuple[Any, ...], BlockTypes]] = {}
 
     def operation(
         self,
@@ -127,15 +134,37 @@ class Inference:
             return Outcome(recorded, Fault("attribute", "sizes that can be computed", str(error)))
         return Outcome(types, None, tuple(dict.fromkeys(sizes.remarks)))
 
-    def definition(self, definition: Definition, called: Mapping[str, BlockTypes]) -> BlockTypes:
-        """What is inferred of a definition, given what is of those that it calls."""
+    def definition(
+        self, definition: Definition, called: Mapping[str, BlockTypes], turns: Sequence[Way] = ()
+    ) -> BlockTypes:
+        """What is inferred of a definition, given what is of those that it calls.
+
+        `turns` are the ways in which what it leaves open is set; the types are those of the first.
+        """
+        first, *others = [self._way(definition, called, way) for way in turns or (Way("", {}),)]
+        troubles = dict.fromkeys(first.troubles)
+        known = {(trouble.item, trouble.fault) for trouble in troubles}
+        unlike = any(set(other.troubles) != set(first.troubles) for other in others)
+        if not unlike:
+            return first
+        shared = set(first.troubles).intersection(*(other.troubles for other in others))
+        said = [replace(t, turn="" if t in shared else turns[0].words) for t in troubles]
+        for way, other in zip(turns[1:], others, strict=True):
+            for trouble in other.troubles:
+                if (trouble.item, trouble.fault) not in known:
+                    known.add((trouble.item, trouble.fault))
+                    said.append(replace(trouble, turn=way.words))
+        return replace(first, troubles=tuple(said))
+
+    def _way(self, definition: Definition, called: Mapping[str, BlockTypes], way: Way) -> BlockTypes:
         calls = tuple(item.definition for item in definition.items if isinstance(item, Call))
         gives = tuple((called[name].outputs, bool(called[name].stale)) for name in dict.fromkeys(calls))
-        known = self._blocks.get(id(definition))
+        key = (id(definition), way.key)
+        known = self._blocks.get(key)
         if known is not None and known[0] is definition and known[1] == gives:
             return known[2]
-        found = _Block(self, definition, called).infer()
-        self._blocks[id(definition)] = (definition, gives, found)
+        found = _Block(self, definition, called, way.binding).infer()
+        self._blocks[key] = (definition, gives, found)
         return found
 
     def graph(self, graph: Graph) -> dict[str, BlockTypes]:
@@ -150,8 +179,9 @@ class Inference:
             self._blocks.clear()
         found: dict[str, BlockTypes] = {}
         inputs = {name: d.inputs for name, d in graph.definitions.items()}
+        turns = ways(graph)
         for name in ordered_definitions(graph):
-            found[name] = self.definition(graph.definitions[name], _Called(found, inputs))
+            found[name] = self.definition(graph.definitions[name], _Called(found, inputs), turns[name])
         return found
 
 
@@ -171,8 +201,14 @@ def stated(values: tuple[Value, ...]) -> tuple[Type, ...]:
 class _Block:
     """One pass over a definition."""
 
-    def __init__(self, inference: Inference, definition: Definition, called: Mapping[str, BlockTypes]):
-        self.inference, self.block, self.called = inference, definition, called
+    def __init__(
+        self,
+        inference: Inference,
+        definition: Definition,
+        called: Mapping[str, BlockTypes],
+        binding: Binding,
+    ):
+        self.inference, self.block, self.called, self.binding = inference, definition, called, binding
         self.types: dict[str, Type] = {f"@{p.path}": Type(p.shape, p.dtype) for p in definition.parameters}
         self.types |= {f"%{v.name}": Type(v.shape, v.dtype) for v in definition.inputs}
         self.troubles: list[Trouble] = []
@@ -184,7 +220,9 @@ class _Block:
     def infer(self) -> BlockTypes:
         for item in self.block.items:
             if isinstance(item, Node):
-                self._node(item)
+                bound = bound_item(item, self.binding)
+                assert isinstance(bound, Node)
+                self._node(bound)
             else:
                 self._call(item)
         outputs = tuple(self.types[ref] for ref in self.block.outputs)
@@ -239,9 +277,15 @@ class _Block:
     def _call(self, call: Call) -> None:
         inner = self.called[call.definition]
         inputs = self.called.inputs[call.definition] if isinstance(self.called, _Called) else ()
-        given = [self.types[ref] for ref in call.arguments]
-        for position, (value, found) in enumerate(zip(inputs, given, strict=False)):
+        taken = [self.types[ref] for ref in call.arguments]
+        for position, (value, found) in enumerate(zip(inputs, taken, strict=False)):
             self._fits(call, f"input {value.name}", Type(value.shape, value.dtype), found, str(position))
+        for position, refs in call.own:
+            wanted = Type(inputs[position].shape, inputs[position].dtype)
+            for turn, ref in enumerate(refs[1:], 2):
+                if self.types[ref] != taken[position]:
+                    what = f"input {inputs[position].name} of turn {turn}"
+                    self._fits(call, what, wanted, self.types[ref], str(position))
         if call.count > 1:
             for output, entry in call.carried:
                 if output < len(inner.outputs) and entry < len(inputs):
@@ -249,6 +293,11 @@ class _Block:
                     what = f"carried output {output} as input {inputs[entry].name}"
                     self._fits(call, what, wanted, inner.outputs[output], f"carried {output}")
         self._settle(call, inner.outputs, stated(call.outputs), bool(inner.stale))
+        last = [self.types[f"%{value.name}"] for value in call.outputs]
+        for position, value in zip(positions(call), given(call), strict=True):
+            self.types[f"%{value.name}"] = last[position]
+            if f"%{call.outputs[position].name}" in self.stale:
+                self.stale.add(f"%{value.name}")
 
     def _fits(self, call: Call, what: str, wanted: Type, found: Type, slot: str) -> None:
         self.sizes.remarks.clear()

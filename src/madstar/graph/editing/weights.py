@@ -1,0 +1,94 @@
+"""Weights carried over an edit: the state dict of the original to that of the edited graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...errors import EditError
+from ..model import Graph, Parameter
+from ..walk import parameters, representatives
+from .applying import Edited, Step
+from .recipes import Recipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def transfer(
+    weights: Mapping[str, Tensor], edited: Edited, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
+    """The values of the edited graph's weights and buffers, by full path, from those of its original.
+
+    What keeps its path and shape keeps its value; what a rewrite makes of others is made so; what is new is
+    drawn as its initialisation says, with `generator`. Values are copied. Raises EditError where the weights
+    lack a parameter of the original.
+    """
+    known = _with_tied(weights, edited.original)
+    for path, parameter in parameters(edited.original).items():
+        found = known.get(path)
+        if found is None or tuple(found.shape) != parameter.shape:
+            said = "nothing" if found is None else list(found.shape)
+            raise EditError(
+                f"{path}: expected weights {list(parameter.shape)}, found {said}; give the original's"
+            )
+    for step in edited.steps:
+        known = _step(known, step, generator)
+    return {path: value.clone() for path, value in known.items()}
+
+
+def _with_tied(weights: Mapping[str, Tensor], graph: Graph) -> dict[str, Tensor]:
+    known = dict(weights)
+    for group in graph.tied:
+        value = next((known[path] for path in group if path in known), None)
+        if value is not None:
+            known |= {path: known.get(path, value) for path in group}
+    return known
+
+
+def _step(known: Mapping[str, Tensor], step: Step, generator: torch.Generator | None) -> dict[str, Tensor]:
+    import torch
+
+    from ..execution.fresh import Fresh
+
+    wanted = parameters(step.after)
+    found: dict[str, Tensor] = {}
+    missing: dict[str, Parameter] = {}
+    for path, parameter in wanted.items():
+        recipe, value = step.recipes.get(path), known.get(path)
+        if recipe is not None:
+            found[path] = _made(recipe, parameter, [known[each] for each in recipe.sources])
+        elif value is not None and tuple(value.shape) == parameter.shape:
+            found[path] = value
+        else:
+            missing[path] = parameter
+    if missing:
+        fresh = Fresh(step.after, wanted, generator, torch.device("cpu"), None)
+        found |= {path: fresh.take(path, parameter) for path, parameter in missing.items()}
+        fresh.finish()
+    same = representatives(step.after)
+    return {path: found[same.get(path, path)] for path in wanted}
+
+
+def _made(recipe: Recipe, parameter: Parameter, sources: list[Tensor]) -> Tensor:
+    import torch
+
+    dtype = getattr(torch, parameter.dtype)
+    if recipe.how == "zeros":
+        return torch.zeros(parameter.shape, dtype=dtype)
+    (source,) = sources
+    if recipe.how == "copy":
+        return source
+    if recipe.how == "mean_heads":
+        heads, groups = recipe.numbers
+        split = source.reshape(groups, heads // groups, source.shape[0] // heads, *source.shape[1:])
+        return split.mean(1).reshape(parameter.shape)
+    if recipe.how == "padded":
+        made = torch.zeros(parameter.shape, dtype=source.dtype)
+        made[tuple(slice(size) for size in source.shape)] = source
+        return made
+    if recipe.how == "cycled":
+        rows = torch.arange(parameter.shape[0]) % source.shape[0]
+        return source[rows]
+    raise EditError(f"no recipe {recipe.how!r}")
