@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from madstar.errors import GraphError
+from madstar.graph import build, trace
 from madstar.zoo import load
 from madstar.zoo.inputs.choose import choose
 from madstar.zoo.inputs.trial import attempt
 from madstar.zoo.tracing import trace_model
+from madstar.zoo.values import KnownValues
 
 SMALL = "hidden_size=32&intermediate_size=48&num_attention_heads=4&num_hidden_layers=2"
 
@@ -74,3 +76,49 @@ def test_known_values_agree_with_a_run_on_the_cpu() -> None:
     assert trial.error == ""
     assert trial.guesses == 0
     assert trial.output.shape == real.shape
+
+
+class Shifted(torch.nn.Module):
+    """Writes into what it made, as decoders do that shift their targets: whole numbers that are known."""
+
+    def forward(self, ids: torch.Tensor, sizes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        shifted = ids.new_zeros(ids.shape)
+        shifted[:, 1:] = ids[:, :-1].clone()
+        shifted[:, 0] = 2
+        rows = torch.empty_like(x)
+        for row, size in enumerate(sizes.tolist()):
+            rows[row, :size] = x[row, :size] * 2
+            rows[row, size:] = x[row, 0]
+        return rows * shifted.unsqueeze(-1)
+
+
+def test_writes_into_views_of_known_values_are_in_the_graph() -> None:
+    def inputs(batch: int) -> dict[str, torch.Tensor]:
+        return {
+            "ids": torch.arange(batch * 4).reshape(batch, 4),
+            "sizes": torch.tensor([3, 4, 1, 2, 4])[:batch],
+            "x": torch.randn(batch, 4, 5),
+        }
+
+    known = KnownValues(Shifted())
+    with torch.no_grad(), known:
+        graph = trace(
+            Shifted(),
+            lambda: known.known(inputs(2) | {"x": torch.empty(2, 4, 5, device="meta")}),
+            symbols={},
+            guess=False,
+        )
+    given = inputs(2)
+    assert torch.equal(build(graph)(**given), Shifted()(**given))
+
+
+def test_what_is_written_into_a_view_is_known_of_the_whole_and_no_more_if_it_is_unknown() -> None:
+    known, unknown = KnownValues(torch.nn.Identity()), torch.empty(2, device="meta")
+    with known:
+        whole = torch.zeros(4, dtype=torch.int64, device="meta")
+        part = whole[1:3]
+        part += 5
+        assert whole.tolist() == [0, 5, 5, 0]
+        part.copy_(unknown)
+        assert known.value(whole) is None
+        assert known.value(part) is None

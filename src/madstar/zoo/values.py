@@ -12,7 +12,7 @@ It is a dispatch mode and may stand below a tracer: entered before it, it sees e
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from madstar.graph.guessing import RATHER_FALSE
-from madstar.graph.remembered import VALUED, grouped_product
+from madstar.graph.remembered import VALUED
+from madstar.zoo.answers import GUESSES
 
 LARGEST = 4_000_000
 """Elements of the largest tensors whose values are kept."""
@@ -74,6 +74,7 @@ class KnownValues(TorchDispatchMode):
         self.makers: dict[int, str] = {}
         self._values: dict[int, Tensor] = {}
         self._kept: list[Tensor] = []  # an id must not be given to another tensor
+        self._sharing: dict[int, list[Tensor]] = {}  # by storage, those of known value
         self._functions = _Readers(self)
         for name, buffer in module.named_buffers():
             value = getattr(buffer, _VALUE, None)
@@ -117,13 +118,15 @@ class KnownValues(TorchDispatchMode):
     def _keep(self, tensor: Tensor, value: Tensor) -> Tensor:
         self._values[id(tensor)] = value
         self._kept.append(tensor)
+        self._sharing.setdefault(_storage(tensor), []).append(tensor)
         setattr(tensor, VALUED, True)  # so that a tracer above hands on whatever is done with it
         return tensor
 
     def forget(self, tensor: Tensor) -> None:
-        """Know a tensor's value no more, as something unknown was written into it."""
-        if self._values.pop(id(tensor), None) is not None:
-            delattr(tensor, VALUED)
+        """Know no more a tensor's value, nor of what shares its memory: the unknown was written there."""
+        for each in self._sharing.pop(_storage(tensor), []):
+            if self._values.pop(id(each), None) is not None:
+                delattr(each, VALUED)
 
     def value(self, tensor: Tensor) -> Tensor | None:
         """Return a tensor's value on the CPU, None if it is not known."""
@@ -152,7 +155,7 @@ class KnownValues(TorchDispatchMode):
         if any(tensor.device.type == "meta" for tensor in given):
             if self.alternating and base in _COMPARISONS:
                 return self._alternate(base, func(*self._moved(func, args, kwargs)[0]))
-            answer = _GUESSES.get(base)
+            answer = GUESSES.get(base)
             result = answer(self, args, kwargs) if answer is not None else NotImplemented
             if result is not NotImplemented:
                 return result
@@ -191,6 +194,10 @@ class KnownValues(TorchDispatchMode):
             if hidden:
                 return NotImplemented  # no kernel for this on the CPU; shapes are still to be had
             raise
+        if base == "empty":
+            made.zero_()  # whatever is in memory there is not the same in the next run
+        if hidden and func.is_view:
+            return self._seen(func(*args, **kwargs), made)
         originals = {id(value): tensor for tensor, value in zip(given, values, strict=True)}
 
         def back(leaf: Any) -> Any:
@@ -201,6 +208,13 @@ class KnownValues(TorchDispatchMode):
             return self._keep(_like(leaf), leaf) if hidden else leaf
 
         return tree_map(back, made)
+
+    def _seen(self, views: Any, values: Any) -> Any:
+        """Views of meta tensors with their values, which are views too: a write into one is in all."""
+        for view, value in zip(tree_leaves(views), tree_leaves(values), strict=True):
+            if isinstance(view, Tensor):
+                self._keep(view, value)
+        return views
 
     def _alternate(self, base: str, made: Tensor) -> Tensor:
         """The result of a comparison: false and true in turn, so that of one alone nothing holds."""
@@ -312,110 +326,13 @@ def _like(tensor: Tensor) -> Tensor:
         return torch.empty_strided(tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
 def _size(args: Any) -> int:
     shape = args[0] if args and isinstance(args[0], list | tuple) else ()
     size = 1
     for n in shape:
         size *= int(n)
     return size
-
-
-def _empty(*shape: int, dtype: torch.dtype) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def _scalar(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    kind = args[0].dtype
-    taken: Any = 1.0 if kind.is_floating_point else 1
-    if kind is torch.bool:  # as the tracer guesses: what checks for the unusual finds nothing
-        taken = known.makers.get(id(args[0])) not in RATHER_FALSE
-    known.guess("item", taken)
-    return taken
-
-
-def _equal(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    known.guess("equal", True)
-    return True
-
-
-def _nonzero(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    count = max(args[0].shape, default=1)
-    known.guess("nonzero", f"{count} places")
-    return _empty(count, args[0].dim(), dtype=torch.int64)
-
-
-def _masked_select(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    mask = known.value(args[1])
-    if mask is not None:
-        return _empty(int(mask.expand(args[0].shape).sum()), dtype=args[0].dtype)
-    known.guess("masked_select", "half")
-    return _empty(max(args[0].numel() // 2, 1), dtype=args[0].dtype)
-
-
-def _bincount(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    bins = max(kwargs.get("minlength", 0), args[2] if len(args) > 2 else 0, 1)
-    known.guess("bincount", f"{bins} bins")
-    return _empty(bins, dtype=torch.int64)
-
-
-def _unique(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    n = args[0].numel()
-    known.guess("unique", f"{n} different")
-    return (
-        _empty(n, dtype=args[0].dtype),
-        _empty(*args[0].shape, dtype=torch.int64),
-        _empty(n, dtype=torch.int64),
-    )
-
-
-def _repeat_interleave(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    if len(args) > 1:
-        return NotImplemented
-    n = kwargs.get("output_size") or args[0].numel()
-    known.guess("repeat_interleave", f"{n} in all")
-    return _empty(n, dtype=torch.int64)
-
-
-def _index(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    """Masks of known value become the places that they mark; others as many as they are long."""
-    places: list[Tensor | None] = []
-    for index in args[1]:
-        if index is None or index.dtype not in (torch.bool, torch.uint8):
-            places.append(None if index is None else index.to("meta"))
-            continue
-        value = known.value(index)
-        if value is not None:
-            places += [found.to("meta") for found in value.nonzero(as_tuple=True)]
-            continue
-        count = max(index.shape, default=1)
-        known.guess("index", f"{count} places")
-        places += [_empty(count, dtype=torch.int64) for _ in range(index.dim())]
-    return torch.ops.aten.index.Tensor(args[0].to("meta"), places)
-
-
-def _index_put(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    return torch.empty_like(args[0], device="meta")
-
-
-def _index_put_in_place(known: KnownValues, args: Any, kwargs: Any) -> Any:
-    known.forget(args[0])
-    return args[0]
-
-
-_GUESSES: dict[str, Callable[[KnownValues, Any, Any], Any]] = {
-    "_local_scalar_dense": _scalar,
-    "is_nonzero": _scalar,
-    "equal": _equal,
-    "nonzero": _nonzero,
-    "masked_select": _masked_select,
-    "bincount": _bincount,
-    "_unique2": _unique,
-    "unique_consecutive": _unique,
-    "unique_dim": _unique,
-    "repeat_interleave": _repeat_interleave,
-    "_grouped_mm": lambda known, args, kwargs: grouped_product(*args, **kwargs),
-    "index": _index,
-    "index_put": _index_put,
-    "index_put_": _index_put_in_place,
-    "_index_put_impl_": _index_put_in_place,
-}
