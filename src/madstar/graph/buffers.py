@@ -1,12 +1,15 @@
-"""Buffers that a module makes anew and does not save, such as the frequencies of rotary positions.
+"""Buffers: which ones a module does not save, and what those hold that follow from the configuration.
 
-A state dict lacks them, so a graph records them in the fact `buffers`, by full path: that they are not saved,
-and their values where they have some and are small. They follow from the configuration; none is learned.
+A state dict lacks buffers that are made anew, such as the frequencies of rotary positions, and a graph that
+was traced on the meta device has no values of any. So the fact `buffers` says for a buffer, by full path,
+whether it is saved, and its values where they are known: in short if they are all one number, or that in a
+triangle, as masks are, or count along the last dimension, as positions do; in full if they are few. None of
+them is learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -16,22 +19,59 @@ from .model import Graph, Parameter
 
 FACT = "buffers"
 LARGEST = 4096
-"""Elements of the largest buffer whose values are recorded."""
+"""Elements of the largest buffer whose values are recorded in full."""
+
+MADE = "_madstar_made"
+"""Where whoever built a module on the meta device may put a buffer's values, at the buffer."""
+
+_WHOLE, _LOWER, _UPPER = "all", "lower", "upper"
 
 
 def recorded(module: nn.Module) -> dict[str, Any]:
-    """The fact for a module; empty where all of its buffers are saved."""
+    """The fact for a module; empty where nothing is to be said of its buffers."""
     found: dict[str, dict[str, Any]] = {}
-    for base, part in module.named_modules(remove_duplicate=False):
-        for name in sorted(part._non_persistent_buffers_set):
-            tensor = part._buffers.get(name)
-            if tensor is None:
-                continue
-            said = found[f"{base}.{name}" if base else name] = {"saved": False}
-            if tensor.device.type != "meta" and tensor.numel() <= LARGEST and not tensor.is_complex():
-                with torch.utils._python_dispatch._disable_current_modes():
-                    said["values"] = _listed(tensor.detach().cpu().tolist())
+    with torch.utils._python_dispatch._disable_current_modes():
+        for path, tensor, saved in _buffers(module):
+            value = getattr(tensor, MADE, None) if tensor.device.type == "meta" else tensor.detach().cpu()
+            said = _said(value) if value is not None and (not saved or tensor.device.type == "meta") else {}
+            if said or not saved:
+                found[path] = ({} if saved else {"saved": False}) | said
     return {FACT: found} if found else {}
+
+
+def _buffers(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+    for base, part in module.named_modules(remove_duplicate=False):
+        for name, tensor in sorted(part._buffers.items()):
+            if tensor is not None:
+                yield f"{base}.{name}" if base else name, tensor, name not in part._non_persistent_buffers_set
+
+
+def _said(value: Tensor) -> dict[str, Any]:
+    """A buffer's values, in the shortest form that they have; none if they are many and have none."""
+    if value.is_complex() or not value.numel():
+        return {}
+    if value.dim() and not value.is_floating_point() and value.dtype is not torch.bool:
+        begin = value.flatten()[0].item()
+        if torch.equal(_counted(value.shape, value.dtype, begin), value):
+            return {"counts_from": begin}
+    for form in (_WHOLE, _LOWER, _UPPER):
+        number = value.flatten()[value.shape[-1] - 1 if form == _UPPER and value.dim() else 0]
+        if torch.equal(_filled(value.shape, value.dtype, form, number.item()), value):
+            return {"filled": [form, _listed(number.item())]}
+    return {"values": _listed(value.tolist())} if value.numel() <= LARGEST else {}
+
+
+def _counted(shape: Any, dtype: torch.dtype, begin: int) -> Tensor:
+    """Whole numbers along the last dimension, the same along all others."""
+    return torch.arange(begin, begin + shape[-1]).to(dtype).expand(tuple(shape)).clone()
+
+
+def _filled(shape: Any, dtype: torch.dtype, form: str, number: Any) -> Tensor:
+    """A tensor of one number: everywhere, or in the lower or upper triangle with the diagonal."""
+    whole = torch.full(tuple(shape), number, dtype=dtype)
+    if form == _WHOLE or whole.dim() < 2:
+        return whole
+    return torch.tril(whole) if form == _LOWER else torch.triu(whole)
 
 
 def not_saved(graph: Graph) -> frozenset[str]:
@@ -41,8 +81,14 @@ def not_saved(graph: Graph) -> frozenset[str]:
 
 def computed(graph: Graph, path: str, parameter: Parameter) -> Tensor | None:
     """The values of a buffer as recorded, or as its name says; None where nothing is known of it."""
-    values = _read(graph).get(path, {}).get("values")
+    said = _read(graph).get(path, {})
+    values = said.get("values")
     dtype = getattr(torch, parameter.dtype)
+    if (filled := said.get("filled")) is not None:
+        form, number = filled
+        return _filled(parameter.shape, dtype, form, _numbers(number))
+    if (begin := said.get("counts_from")) is not None:
+        return _counted(parameter.shape, dtype, begin)
     if values is not None:
         found = torch.tensor(_numbers(values), dtype=dtype)
         if found.numel() == torch.Size(parameter.shape).numel():

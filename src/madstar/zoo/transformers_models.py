@@ -15,6 +15,7 @@ import torch
 
 from madstar.errors import GraphError
 from madstar.zoo.defaults import COMPLETIONS, agree, complete
+from madstar.zoo.made_values import MadeValues
 from madstar.zoo.model import ZooModel
 from madstar.zoo.packages import missing_package, transformers_package
 from madstar.zoo.shrink import nested, shrink
@@ -205,8 +206,10 @@ def _build(name: str, config: Any, dtype: torch.dtype, weights: int | None) -> t
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(weights)
                 return AutoModel.from_config(config, dtype=dtype, trust_remote_code=False).eval()
-        with torch.device("meta"), Constants():
-            return AutoModel.from_config(config, dtype=dtype, trust_remote_code=False).eval()
+        with torch.device("meta"), Constants(), MadeValues() as made:
+            model: torch.nn.Module = AutoModel.from_config(config, dtype=dtype, trust_remote_code=False)
+        made.label(model)
+        return model.eval()
 
 
 @contextlib.contextmanager
