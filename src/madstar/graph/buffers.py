@@ -51,7 +51,7 @@ def _said(value: Tensor) -> dict[str, Any]:
     if value.is_complex() or not value.numel():
         return {}
     if value.dim() and not value.is_floating_point() and value.dtype is not torch.bool:
-        begin = value.flatten()[0].item()
+        begin = int(value.flatten()[0])
         if torch.equal(_counted(value.shape, value.dtype, begin), value):
             return {"counts_from": begin}
     for form in (_WHOLE, _LOWER, _UPPER):
