@@ -1,6 +1,9 @@
-"""Every benchmark, one after the other.
+"""Every benchmark, one after the other; days on two cores. Those that were interrupted go on where they can.
 
-python -m benchmarks.all
+    python -m benchmarks.all
+
+Left out are those that need something beside the project: `graph_peers` (other tracers in a folder) and
+`full_protocol` (a GPU).
 """
 
 from __future__ import annotations
@@ -10,8 +13,11 @@ import sys
 
 NAMES = (
     *("operators", "initialisation", "default_run", "table", "screens", "promotion", "transfer", "survival"),
-    *("strategies pretend", "generation", "quick_protocol", "racing"),
+    *("strategies pretend", "strategies real --steps 6000 --seeds 5", "staleness"),
+    *("generation", "quick_protocol", "racing"),
     *("proxy mad --budget quick", "proxy mad --budget standard", "proxy text", "proxy analyse"),
+    *("coverage --home runs/museum", "vocabulary runs/museum", "checks runs/museum"),
+    *("folding", "fidelity", "rebuild", "rebuild --large"),
 )
 
 if __name__ == "__main__":
