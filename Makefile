@@ -29,7 +29,7 @@ lint: install
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 
-bench: install ## every benchmark of benchmarks/, about an hour; figures go to docs/benchmarks.md by hand
+bench: install ## every benchmark of benchmarks/, days on two cores; figures go to docs/benchmarks.md by hand
 	$(BIN)/python -m benchmarks.all
 
 docs: install ## the pages that are made from the code
