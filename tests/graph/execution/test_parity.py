@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from madstar.graph.execution import build
+from madstar.graph.model import Node
 from madstar.graph.trace import trace
 from madstar.liv.layers.choice import LayerChoice
 
@@ -77,6 +78,16 @@ def test_recurrent(kind):
             return self.cell(x)[0]
 
     check(Whole(), floats)
+
+
+def test_weights_that_are_a_length_and_a_direction():
+    net = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(8, 6)),
+        nn.utils.parametrizations.weight_norm(nn.Linear(6, 8), dim=1),
+    )
+    graph, _ = check(net, floats)
+    found = [n.op for block in graph.definitions.values() for n in block.items if isinstance(n, Node)]
+    assert found.count("weight_norm") == 2
 
 
 def test_writes_subscripts_and_lists():
