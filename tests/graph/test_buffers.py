@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from madstar.errors import GraphError
 from madstar.graph.buffers import FACT, LARGEST, MADE, computed, not_saved, recorded
 from madstar.graph.model import Definition, Graph, Parameter
 
@@ -63,3 +64,14 @@ def test_saved_ones_are_recorded_only_where_a_state_dict_cannot_have_them() -> N
     graph = with_fact(recorded(bare))
     assert graph.facts[FACT] == {"inner.held": {"filled": ["all", 1.0]}}
     assert not_saved(graph) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"filled": 3}, {"filled": ["all", "x"]}, {"counts_from": "a"}, {"values": [1, 2]}, {"values": [[1], 2]}],
+)
+def test_a_file_that_says_what_cannot_be_is_refused_in_one_line(said: dict[str, object]) -> None:
+    parameter = Parameter("held", (3,), "float32", trained=False)
+    with pytest.raises(GraphError, match="its fact 'buffers' says nothing that held can hold") as caught:
+        computed(with_fact({FACT: {"held": said}}), "held", parameter)
+    assert "\n" not in str(caught.value)

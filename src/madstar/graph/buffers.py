@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import GraphError
 from .model import Graph, Parameter
 
 FACT = "buffers"
@@ -80,27 +81,39 @@ def not_saved(graph: Graph) -> frozenset[str]:
 
 
 def computed(graph: Graph, path: str, parameter: Parameter) -> Tensor | None:
-    """The values of a buffer as recorded, or as its name says; None where nothing is known of it."""
-    said = _read(graph).get(path, {})
-    values = said.get("values")
+    """The values of a buffer as recorded, or as its name says; None where nothing is known of it.
+
+    Raises GraphError where what is recorded is no such buffer.
+    """
     dtype = getattr(torch, parameter.dtype)
-    if (filled := said.get("filled")) is not None:
-        form, number = filled
-        return _filled(parameter.shape, dtype, form, _numbers(number))
-    if (begin := said.get("counts_from")) is not None:
-        return _counted(parameter.shape, dtype, begin)
-    if values is not None:
-        found = torch.tensor(_numbers(values), dtype=dtype)
-        if found.numel() == torch.Size(parameter.shape).numel():
-            return found.reshape(parameter.shape)
+    try:
+        found = _as_said(_read(graph).get(path, {}), parameter.shape, dtype)
+    except (TypeError, ValueError, RuntimeError, IndexError):
+        raise GraphError(
+            f"{graph.name!r}: its fact {FACT!r} says nothing that {path} can hold; give weights that have it"
+        ) from None
+    if found is not None:
+        return found
     if parameter.trained:
         return None
     name = path.rpartition(".")[2]
     if name in ("position_ids", "positions") and parameter.shape and not dtype.is_floating_point:
-        return torch.arange(parameter.shape[-1], dtype=dtype).expand(parameter.shape).clone()
+        return _counted(parameter.shape, dtype, 0)
     known = {"token_type_ids": 0, "num_batches_tracked": 0, "running_mean": 0, "running_var": 1}
     if name in known:
         return torch.full(parameter.shape, known[name], dtype=dtype)
+    return None
+
+
+def _as_said(said: Mapping[str, Any], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | None:
+    """What the fact says of one buffer; facts come from files, and may say anything."""
+    if (filled := said.get("filled")) is not None:
+        form, number = filled
+        return _filled(shape, dtype, form, _numbers(number))
+    if (begin := said.get("counts_from")) is not None:
+        return _counted(shape, dtype, begin)
+    if (values := said.get("values")) is not None:
+        return torch.tensor(_numbers(values), dtype=dtype).reshape(shape)
     return None
 
 
