@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from tests.graph.graphs import alternating, bert, counting, llama, unrolled
-from tests.graph.random_graphs import graphs
 
 from madstar.graph.folding import fold
 from madstar.graph.model import Call, Graph
 from madstar.graph.wiring import given as given_by
 from madstar.graph.wiring import positions
 from madstar.learning.view import INPUT, view
+
+from ..graph.graphs import alternating, bert, counting, llama, unrolled
+from ..graph.random_graphs import graphs
 
 Place = tuple[str, str]  # definition and name of a node
 
