@@ -19,7 +19,6 @@ A row for each type is added to benchmarks/results/rebuild.jsonl; what stands th
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import re
@@ -32,25 +31,17 @@ import torch
 from torch import Tensor, nn
 
 from .fidelity import real_inputs, sizes_of, with_weights
-from .forks import in_fork
 from .machine import RESULTS, keep
+from .museum_rows import arguments, go_on, last_rows
 
 ROWS = RESULTS / "rebuild.jsonl"
 TOLERANCE = {torch.float32: (1e-4, 1e-3), torch.bfloat16: (2e-2, 5e-2)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--types", type=int, help="so many types; all if not given")
-    parser.add_argument("--most-parameters", type=float, default=60e6)
+    parser = arguments(__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=[], help="these types alone, done again")
-    parser.add_argument("--retry", action="store_true", help="those that do not agree, done again")
-    parser.add_argument("--part", default="0/1", help="every n-th type from the k-th on: k/n")
     parser.add_argument("--large", action="store_true", help="the time for graphs of 10,000 nodes")
-    parser.add_argument("--summary", action="store_true", help="only print what there is")
     given = parser.parse_args()
     if given.large:
         from .rebuild_large import large
@@ -73,26 +64,18 @@ def run(given: argparse.Namespace) -> None:
     measure("bert", 0)  # what every type imports, once for all forks
     names = list(model_types())
     random.Random(given.seed).shuffle(names)
-    rows = {row["type"]: row for row in read()}
-    if given.retry:
-        names = [name for name in names if name in rows and not agrees(rows[name])]
-        names = [name for name in names if rows[name]["state"] not in ("too large", "no inputs")]
-    elif not given.only:
-        names = [name for name in names[: given.types] if name not in rows]
     most = int(given.most_parameters)
-    first, of = map(int, given.part.split("/"))
-    for name in (given.only or names)[first::of]:
-        row = {"type": name, **in_fork(lambda name=name: measure(name, most), 400, 12 * 2**30)}  # type: ignore[misc]
-        row.setdefault("state", "failed")
-        with open(ROWS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(name, verdict(row), flush=True)
+    go_on(given, names, ROWS, lambda name: measure(name, most), _done, verdict)
+
+
+def _done(row: Mapping[str, Any]) -> bool:
+    """What is not done again: what agrees, and what will never be compared."""
+    return agrees(row) or row["state"] in ("too large", "no inputs")
 
 
 def read() -> list[dict[str, Any]]:
     """The last row of each type."""
-    lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
-    return list({row["type"]: row for row in map(json.loads, lines)}.values())
+    return last_rows(ROWS)
 
 
 # One type.

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from ..graph.model import Graph
 
-ADDRESSES = "hf:TYPE, hf:./config.json, timm:NAME, genome:TEXT or file.py:Class"
+ADDRESSES = "hf:TYPE, hf:./config.json, timm:NAME, genome:TEXT, onnx:FILE, graphbook:FILE or file.py:Class"
+FILES = ("onnx", "graphbook")
+"""Addresses of a graph in the file of another program."""
 
 Inputs = Annotated[
     list[str] | None,
@@ -33,6 +35,8 @@ Shrunk = Annotated[bool, typer.Option("--shrunk", help="Cut every stack of an hf
 def opened(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
     """The graph in a file, or that of a model."""
     place = Path(address)
+    if address.partition(":")[0] in FILES and ":" in address:
+        return traced(address, inputs, shrunk)
     if address.endswith((".json", ".json.gz")) and not address.startswith("hf:"):
         if inputs or shrunk:
             raise GraphError(f"{address} is a graph already: leave out --input and --shrunk")
@@ -52,8 +56,10 @@ def traced(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
         raise GraphError(f"{address!r} names no model{_hint(address)}; give {ADDRESSES}")
     if shrunk and scheme != "hf":
         raise GraphError(f"{address}: --shrunk cuts models of transformers (hf:) only; leave it out")
-    if inputs and scheme in ("hf", "timm", "genome"):
+    if inputs and scheme in ("hf", "timm", "genome", "onnx"):
         raise GraphError(f"{address}: its inputs are known; --input is for file.py:Class")
+    if scheme in FILES:
+        return _from(_of_file(scheme, rest, inputs or []), address)
     # Whatever foreign code prints while it is built and run must not stand in the document.
     with contextlib.redirect_stdout(sys.stderr):
         if scheme in ("hf", "timm"):
@@ -69,6 +75,16 @@ def _hint(address: str) -> str:
     if address.endswith((".json", ".json.gz")):
         return f"; madstar graph show {address} if it is a graph, hf:{address} if it is a configuration"
     return f"; hf:{address} if it is a type of transformers" if address.isidentifier() else ""
+
+
+def _of_file(scheme: str, file: str, inputs: list[str]) -> Graph:
+    if scheme == "onnx":
+        from ..graph.exchange.onnx import read_onnx
+
+        return read_onnx(file)
+    from ..graph.exchange.graphbook import load_graphbook
+
+    return load_graphbook(file, inputs)
 
 
 def _of_reference(address: str, inputs: list[str]) -> Graph:

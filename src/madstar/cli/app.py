@@ -101,6 +101,7 @@ def main() -> None:
         genes,
         graph,
         graph_edit,
+        graph_export,
         graph_run,
         layers,
         motifs,

@@ -110,7 +110,7 @@ def check(
 def _one_of_two(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
     """--input and --shrunk go to the one, or the two, that can have them."""
     scheme = address.partition(":")[0]
-    known = scheme in ("hf", "timm", "genome") or address.endswith((".json", ".json.gz"))
+    known = scheme in ("hf", "timm", "genome", "onnx", "graphbook") or address.endswith((".json", ".json.gz"))
     return opened(address, None if known else inputs, shrunk and scheme == "hf")
 
 

@@ -34,9 +34,11 @@ def recorded(module: nn.Module) -> dict[str, Any]:
     with torch.utils._python_dispatch._disable_current_modes():
         for path, tensor, saved in _buffers(module):
             value = getattr(tensor, MADE, None) if tensor.device.type == "meta" else tensor.detach().cpu()
-            said = _said(value) if value is not None and (not saved or tensor.device.type == "meta") else {}
-            if said or not saved:
-                found[path] = ({} if saved else {"saved": False}) | said
+            known = in_short(value) if value is not None else {}
+            if saved and tensor.device.type != "meta" and known.get("filled", (_WHOLE,))[0] == _WHOLE:
+                known = {}  # its state dict has it; a triangle is said, for it is a mask
+            if known or not saved:
+                found[path] = ({} if saved else {"saved": False}) | known
     return {FACT: found} if found else {}
 
 
@@ -47,7 +49,7 @@ def _buffers(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
                 yield f"{base}.{name}" if base else name, tensor, name not in part._non_persistent_buffers_set
 
 
-def _said(value: Tensor) -> dict[str, Any]:
+def in_short(value: Tensor) -> dict[str, Any]:
     """A buffer's values, in the shortest form that they have; none if they are many and have none."""
     if value.is_complex() or not value.numel():
         return {}
@@ -75,9 +77,17 @@ def _filled(shape: Any, dtype: torch.dtype, form: str, number: Any) -> Tensor:
     return torch.tril(whole) if form == _LOWER else torch.triu(whole)
 
 
+def said(graph: Graph) -> Mapping[str, Mapping[str, Any]]:
+    """The fact of a graph: by full path of a buffer what is said of it, not yet checked."""
+    found = graph.facts.get(FACT)
+    if not isinstance(found, Mapping):
+        return {}
+    return {path: each for path, each in found.items() if isinstance(each, Mapping)}
+
+
 def not_saved(graph: Graph) -> frozenset[str]:
     """The buffers that state dicts do not have, as far as the graph knows."""
-    return frozenset(path for path, said in _read(graph).items() if said.get("saved") is False)
+    return frozenset(path for path, each in said(graph).items() if each.get("saved") is False)
 
 
 def computed(graph: Graph, path: str, parameter: Parameter) -> Tensor | None:
@@ -87,7 +97,7 @@ def computed(graph: Graph, path: str, parameter: Parameter) -> Tensor | None:
     """
     dtype = getattr(torch, parameter.dtype)
     try:
-        found = _as_said(_read(graph).get(path, {}), parameter.shape, dtype)
+        found = _as_said(said(graph).get(path, {}), parameter.shape, dtype)
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise GraphError(
             f"{graph.name!r}: its fact {FACT!r} says nothing that {path} can hold; give weights that have it"
@@ -115,13 +125,6 @@ def _as_said(said: Mapping[str, Any], shape: tuple[int, ...], dtype: torch.dtype
     if (values := said.get("values")) is not None:
         return torch.tensor(_numbers(values), dtype=dtype).reshape(shape)
     return None
-
-
-def _read(graph: Graph) -> Mapping[str, Mapping[str, Any]]:
-    said = graph.facts.get(FACT)
-    if not isinstance(said, Mapping):
-        return {}
-    return {path: each for path, each in said.items() if isinstance(each, Mapping)}
 
 
 def _listed(values: Any) -> Any:

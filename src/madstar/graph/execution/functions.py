@@ -23,7 +23,7 @@ Kernel = Callable[..., Any]
 
 _SPACES = {"linalg": torch.linalg, "fft": torch.fft, "special": torch.special}
 # Taken as arguments one after the other, not as a list.
-_SPREAD = frozenset(
+SPREAD = frozenset(
     "meshgrid broadcast_tensors atleast_1d atleast_2d block_diag cartesian_prod chain_matmul einsum".split()  # noqa: SIM905
 )
 _MISSING = object()
@@ -55,7 +55,7 @@ def _grouped(op: str, slots: tuple[str, ...], attributes: dict[str, Any]) -> Ker
         for slot, tensor in (*fixed.items(), *zip(slots, tensors, strict=True)):
             _place(found, slot.split("."), tensor)
         lists = [_listed(found[head]) for head in heads]
-        if op in _SPREAD and len(lists) == 1:
+        if op in SPREAD and len(lists) == 1:
             return function(*lists[0])
         return function(*lists)
 
@@ -120,18 +120,18 @@ class Fitting:
 
 
 def _ways(op: str, slots: tuple[str, ...], attributes: dict[str, Any]) -> Iterator[Kernel]:
-    if op.startswith(OPAQUE) or next(_functions(op), None) is None:
-        for overload in _overloads(op.removeprefix(OPAQUE)):
+    if op.startswith(OPAQUE) or next(functions_of(op), None) is None:
+        for overload in overloads_of(op.removeprefix(OPAQUE)):
             way = _by_schema(overload, slots, attributes)
             if way is not None:
                 yield way
         return
     known = OPERATIONS.get(op)
     order = known.slots if known else ()
-    for function in _functions(op):
-        named = _parameters(function)
+    for function in functions_of(op):
+        named = parameters_of(function)
         in_order = named[: len(slots)] == slots if named else order[: len(slots)] == slots
-        if op in _SPREAD:
+        if op in SPREAD:
             in_order = True
         if in_order and (not named or set(attributes) <= set(named)):
             yield _filled(function, named, slots, attributes)
@@ -140,7 +140,7 @@ def _ways(op: str, slots: tuple[str, ...], attributes: dict[str, Any]) -> Iterat
     listed = [slot for slot in order if slot in slots or slot in attributes]
     if known and {*slots, *attributes} <= {*order, *_rest(slots, attributes)}:
         last = max((order.index(slot) for slot in listed), default=-1)
-        for function in _functions(op):
+        for function in functions_of(op):
             yield _by_position(function, slots, attributes, order[: last + 1])
             yield _by_position(function, slots, attributes, tuple(listed))
 
@@ -149,7 +149,7 @@ def _rest(slots: Sequence[str], attributes: Mapping[str, Any]) -> list[str]:
     return [slot for slot in (*slots, *attributes) if slot == "argument"]
 
 
-def _functions(op: str) -> Iterator[Kernel]:
+def functions_of(op: str) -> Iterator[Kernel]:
     """What torch has under a name of the vocabulary, the most general first."""
     if op == "pad_sequence":
         yield torch.nn.utils.rnn.pad_sequence
@@ -167,7 +167,7 @@ def _functions(op: str) -> Iterator[Kernel]:
             yield function
 
 
-def _overloads(name: str) -> Iterator[Any]:
+def overloads_of(name: str) -> Iterator[Any]:
     """Overloads of ATen that compute: tensors and numbers in, tensors out, nothing written, no text.
 
     A name may have been recorded bare of a first underscore or of "special_".
@@ -210,15 +210,15 @@ def _by_schema(overload: Any, slots: tuple[str, ...], attributes: dict[str, Any]
 
 def runnable(op: str) -> bool:
     """Whether there is a function for an operation."""
-    if op.startswith(OPAQUE) or (op in OPERATIONS and next(_functions(op), None) is None):
-        return next(_overloads(op.removeprefix(OPAQUE)), None) is not None
-    return next(_functions(op), None) is not None
+    if op.startswith(OPAQUE) or (op in OPERATIONS and next(functions_of(op), None) is None):
+        return next(overloads_of(op.removeprefix(OPAQUE)), None) is not None
+    return next(functions_of(op), None) is not None
 
 
 _SIGNATURES: dict[Any, tuple[str, ...]] = {}
 
 
-def _parameters(function: Any) -> tuple[str, ...]:
+def parameters_of(function: Any) -> tuple[str, ...]:
     """The names that a function of Python takes in order; none for one of C."""
     if function not in _SIGNATURES:
         names: tuple[str, ...] = ()
@@ -230,7 +230,8 @@ def _parameters(function: Any) -> tuple[str, ...]:
     return _SIGNATURES[function]
 
 
-def _needed(function: Any) -> set[str]:
+def needed_by(function: Any) -> set[str]:
+    """The names without which a function of Python cannot be called."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name for p in parameters if p.default is p.empty}
 
@@ -240,14 +241,14 @@ def _filled(
 ) -> Kernel:
     """Tensors in order, attributes by name, None for what must be given and was not."""
     if named:
-        absent = _needed(function) - {*slots, *attributes}
+        absent = needed_by(function) - {*slots, *attributes}
         attributes = {**dict.fromkeys(absent), **attributes}
     return partial(function, **attributes) if attributes else function
 
 
 def _by_keyword(function: Kernel, slots: tuple[str, ...], attributes: dict[str, Any]) -> Kernel:
     if inspect.isfunction(function):
-        absent = _needed(function) - {*slots, *attributes} if _parameters(function) else set()
+        absent = needed_by(function) - {*slots, *attributes} if parameters_of(function) else set()
         attributes = {**dict.fromkeys(absent), **attributes}
 
     def called(*tensors: Tensor) -> Any:

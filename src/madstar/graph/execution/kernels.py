@@ -154,7 +154,7 @@ def _creation(
     """Made out of nothing: where the graph is computed, in the dtype that it states."""
     options: dict[str, Any] = {"device": moment.device}
     dtype = moment.dtype(node.outputs[0].dtype)
-    if "dtype" in attributes or dtype is not _default(op, attributes):
+    if "dtype" in attributes or dtype is not default_dtype(op, attributes):
         options["dtype"] = dtype
     attributes.pop("dtype", None)
     function = getattr(torch, op, None) or getattr(torch.fft, op.removeprefix("fft_"))
@@ -193,7 +193,7 @@ def _creation(
     return created
 
 
-def _default(op: str, attributes: Mapping[str, Any]) -> torch.dtype | None:
+def default_dtype(op: str, attributes: Mapping[str, Any]) -> torch.dtype | None:
     """The dtype that torch takes where none is said."""
     if op in ("randint", "randperm", "tril_indices", "triu_indices"):
         return torch.int64
