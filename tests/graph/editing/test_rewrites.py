@@ -166,6 +166,10 @@ def test_grouped_query(groups):
     edited = rewritten("grouped_query", groups=groups)
     assert parameters(edited.graph)["layers.0.attn.k_proj.weight"].shape == (4 * groups, 16)
     changed(edited)
+    own, after = models.own_weights(), weights_after(edited)
+    for path in ("layers.1.attn.k_proj.weight", "layers.2.attn.v_proj.bias"):
+        heads = own[path].reshape(groups, HEADS // groups, 4, -1).mean(1)
+        torch.testing.assert_close(after[path], heads.reshape(after[path].shape))
     # Where the heads of a group are alike, the mean is each of them.
     weights = models.own_weights()
     for path in weights:
@@ -199,8 +203,7 @@ def test_parallel():
 @pytest.mark.parametrize(
     ("rewrite", "words"),
     [
-        ({"rewrite": "lora", "select": "**.norm1"}, "beside linear layers, and this is layer_norm"),
-        ({"rewrite": "lora", "select": "**.attn"}, "this is a block"),
+        ({"rewrite": "lora", "select": "**.norm1"}, "no linear layer is there"),
         ({"rewrite": "lora", "select": "**.q_proj", "rank": 0}, "rank is 0"),
         ({"rewrite": "lora", "select": "**.q_proj", "alpha": "x"}, "give a number"),
         ({"rewrite": "lora"}, '"select" is missing'),
@@ -208,7 +211,8 @@ def test_parallel():
         ({"rewrite": "swap_activation", "to": "gelu", "select": "**.attn"}, "does not apply"),
         ({"rewrite": "swap_activation", "to": "gelu", "from": "relu"}, "none of relu"),
         ({"rewrite": "prune_layer", "select": "**.norm1"}, "takes blocks out"),
-        ({"rewrite": "deeper", "select": "**.attn"}, "wants blocks that add to what they take"),
+        ({"rewrite": "deeper", "select": "**.q_proj"}, "repeats blocks, and this is linear"),
+        ({"rewrite": "deeper", "select": "embed"}, "repeats blocks, and this is embedding"),
         ({"rewrite": "windowed_attention", "window": 2, "select": "**.mlp"}, "does not apply"),
         ({"rewrite": "windowed_attention", "window": 0}, "window is 0"),
         ({"rewrite": "grouped_query", "groups": 3}, "divisor of the 4 heads"),

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ...errors import EditError
+from ..frozen import copied
 from ..inference import Inference
 from ..model import Graph, Parameter
 from ..soundness import check_sound
 from ..walk import parameters
-from .copies import Copied, Edit, edit_copies
+from .copies import Chain, Copied, Edit, edit_blocks, edit_copies
+from .following import Use
 from .recipes import Recipe
 from .retype import retype
 from .select import Places, Site, select_parameters
@@ -47,6 +49,15 @@ class Bench:
         return Places(self.graph)
 
     @cached_property
+    def whole(self) -> Use:
+        """The graph for following values."""
+        return Use.of(self.graph)
+
+    def use(self, site: Site) -> Use:
+        """The use of a block in which a site is."""
+        return self.whole.at(site.instance.chain)
+
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """The weights and buffers by full path."""
         return parameters(self.graph)
@@ -63,9 +74,16 @@ class Bench:
         """The graph with the blocks of the sites edited, typed and checked."""
         return self.settled(edit_copies(self.graph, sites, edit))
 
+    def edit_uses(self, chosen: Mapping[Chain, tuple[str, ...]], edit: Edit) -> Graph:
+        """The graph with uses of blocks edited, that are named by chains; the edit is given the words."""
+        return self.settled(edit_blocks(self.graph, chosen, edit))
+
     def done(self, sites: Sequence[Site], edit: Edit, recipes: Mapping[str, Recipe] | None = None) -> Touched:
         """As `edit`, with what was selected."""
-        return Touched(self.edit(sites, edit), tuple(site.path for site in sites), recipes or {})
+        graph = self.edit(sites, edit)
+        if recipes:  # filled by the edit
+            graph = copied(graph, {path: r.sources[0] for path, r in recipes.items() if r.how == "copy"})
+        return Touched(graph, tuple(site.path for site in sites), recipes or {})
 
     def settled(self, edited: Copied) -> Graph:
         """The edited graph with its types, its tied weights and its soundness seen to. Raises EditError."""

@@ -46,9 +46,7 @@ class Draft:
         self._given: set[str] = set()
         self._values = {v.name for v in self.inputs} | {v.name for i in self.items for v in i.outputs}
         self._names = {item.name for item in self.items}
-        self._types: dict[str, Type] = {f"@{p.path}": Type(p.shape, p.dtype) for p in definition.parameters}
-        for value in (*self.inputs, *(v for item in self.items for v in item.outputs)):
-            self._types[f"%{value.name}"] = Type(value.shape, value.dtype)
+        self._types = types_in(definition)
 
     # Looking.
 
@@ -171,7 +169,7 @@ class Draft:
 
     def finish(self, name: str) -> Definition:
         """The block as a definition of that name. Raises EditError where values are needed in a circle."""
-        self._sweep()
+        self.sweep()
         self.items = self._ordered()
         before = _references(self.definition.items) | set(self.definition.outputs)
         now = _references(self.items) | set(self.outputs)
@@ -186,7 +184,7 @@ class Draft:
             outputs=tuple(self.outputs),
         )
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Take out what is needed no more; what was computed for nothing before stays so."""
         idle_before = _idle(self.definition.items, self.definition.outputs)
         while True:
@@ -224,6 +222,14 @@ class Draft:
             stuck = next(item for n, item in enumerate(self.items) if waiting[n])
             raise EditError(f"{self.where(stuck.name)}: would need its own result; take what is given before")
         return order
+
+
+def types_in(definition: Definition) -> dict[str, Type]:
+    """The types that a block states of its weights and values, by reference."""
+    types = {f"@{p.path}": Type(p.shape, p.dtype) for p in definition.parameters}
+    for value in (*definition.inputs, *(v for item in definition.items for v in item.outputs)):
+        types[f"%{value.name}"] = Type(value.shape, value.dtype)
+    return types
 
 
 def retaken(item: Item, known: Mapping[str, str]) -> Item:

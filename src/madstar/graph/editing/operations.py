@@ -17,6 +17,7 @@ from .bench import Bench, Touched
 from .drafts import Draft
 from .fragments import Fragment, build
 from .items import around, combined, gives, put, reference, remove, taken, tensors, with_slot
+from .select import Site
 
 
 class Operation(Protocol):
@@ -92,6 +93,10 @@ class InsertParallel:
 
     def apply(self, bench: Bench) -> Touched:
         """The graph with the edit made. Raises EditError."""
+        return self.beside(bench, bench.sites(self.select))
+
+    def beside(self, bench: Bench, sites: Sequence[Site]) -> Touched:
+        """As `apply`, beside these sites."""
         if self.combine not in COMBINE:
             raise EditError(f"combine is {self.combine!r}; give one of {', '.join(COMBINE)}")
 
@@ -105,7 +110,7 @@ class InsertParallel:
                 draft.insert([*items, both], after=name)
                 draft.redirect(y, f"%{both.outputs[0].name}", but=[both.name, *(i.name for i in items)])
 
-        return bench.done(bench.sites(self.select), edit)
+        return bench.done(sites, edit)
 
 
 @dataclass(frozen=True)

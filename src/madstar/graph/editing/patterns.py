@@ -148,9 +148,16 @@ def anchored(root: Branch, tokens: tuple[_Token, ...], stack: str | None) -> tup
     """The tokens with `blocks` as what it means in this tree."""
     if tokens[:1] != (BLOCKS,):
         return tokens
-    if any(BLOCKS in branch.children for branch in root.all()):
+    named = (branch.children[BLOCKS] for branch in root.all() if BLOCKS in branch.children)
+    if stack is None or any(_is_stack(branch) for branch in named):
         return (_ANY, *tokens)
-    return tokens if stack is None else (*stack.split("."), *tokens[1:])
+    return (*stack.split("."), *tokens[1:])
+
+
+def _is_stack(branch: Branch) -> bool:
+    """Whether a branch holds modules, and not numbered lists of them alone."""
+    numbered = [branch.children[name] for name in branch.numbered()]
+    return not numbered or any(each.held or set(each.children) - set(each.numbered()) for each in numbered)
 
 
 def _fits(token: _Token, name: str, numbers: frozenset[str] | None) -> bool:

@@ -13,10 +13,10 @@ class Recipe:
     |--------------|---------------------------------------------------------------------------------------|
     | `copy`       | that of the source                                                                    |
     | `zeros`      | zeros                                                                                 |
-    | `mean_heads` | of the heads along the first dimension, `numbers[0]` of them, the means of the        |
-    |              | `numbers[1]` groups of neighbours                                                     |
-    | `padded`     | the source in the first corner, zeros elsewhere                                       |
-    | `cycled`     | the rows of the source (first dimension), again from the first as often as is needed  |
+    | `mean_rows`  | along dimension `numbers[0]` means of the source's rows: for each new one             |
+    |              | `numbers[1]` of the numbers that follow, of which those below zero are none           |
+    | `widened`    | along dimension `numbers[0]`, in `numbers[1]` equal parts, the rows of the source,    |
+    |              | again from the first as often as is needed; along the other zeros behind the source's |
     """
 
     how: str

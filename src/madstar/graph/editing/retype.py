@@ -17,6 +17,7 @@ from ..inference.types import Sizes
 from ..model import Call, Definition, Graph, Item, Node, Value
 from ..origins import Frame, origin
 from .copies import Copied
+from .drafts import types_in
 
 
 def retype(edited: Copied, inference: Inference) -> Graph:
@@ -156,7 +157,7 @@ class _Before:
 
     def __init__(self, definition: Definition) -> None:
         self.items = {item.name: item for item in definition.items}
-        self.types = _types(definition)
+        self.types = types_in(definition)
 
     def types_of(self, node: Node) -> dict[str, Type]:
         """What the node took, by slot."""
@@ -170,7 +171,7 @@ class _Stated(Mapping[str, BlockTypes]):
         self.table, self.open = table, open_
 
     def __getitem__(self, name: str) -> BlockTypes:
-        types = _types(self.table[name])
+        types = types_in(self.table[name])
         return BlockTypes(types | self.open.get(name, {}), (), (), frozenset(), 0)
 
     def __iter__(self) -> Iterator[str]:
@@ -180,12 +181,5 @@ class _Stated(Mapping[str, BlockTypes]):
         return len(self.table)
 
 
-def _types(definition: Definition) -> dict[str, Type]:
-    types = {f"@{p.path}": Type(p.shape, p.dtype) for p in definition.parameters}
-    for value in (*definition.inputs, *(v for item in definition.items for v in item.outputs)):
-        types[f"%{value.name}"] = Type(value.shape, value.dtype)
-    return types
-
-
 def _stated_of(definition: Definition, ref: str) -> Type:
-    return _types(definition)[ref]
+    return types_in(definition)[ref]

@@ -8,7 +8,7 @@ pattern without `%`, `:OP` also fits what is no module, by the path of its block
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ...errors import EditError
@@ -102,10 +102,14 @@ class Places:
         if colon:
             fits = form(wanted).fullmatch
             found = (site for site in found if fits(self._kind(site.item)))
-        sites = sorted({site.key: site for site in found}.values(), key=lambda site: self._order[site.key])
+        sites = self.ordered({site.key: site for site in found}.values())
         if not sites:
             raise EditError(f"nothing in {self.graph.name!r} fits {pattern!r}{self._nearest(pattern)}")
         return sites
+
+    def ordered(self, sites: Iterable[Site]) -> list[Site]:
+        """Sites in the order of computation."""
+        return sorted(sites, key=lambda site: self._order[site.key])
 
     def _modules(self, pattern: str, plain: bool) -> Iterator[Site]:
         for branch in matched(self.root, pattern, self.stack):

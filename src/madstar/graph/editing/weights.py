@@ -80,15 +80,35 @@ def _made(recipe: Recipe, parameter: Parameter, sources: list[Tensor]) -> Tensor
     (source,) = sources
     if recipe.how == "copy":
         return source
-    if recipe.how == "mean_heads":
-        heads, groups = recipe.numbers
-        split = source.reshape(groups, heads // groups, source.shape[0] // heads, *source.shape[1:])
-        return split.mean(1).reshape(parameter.shape)
-    if recipe.how == "padded":
-        made = torch.zeros(parameter.shape, dtype=source.dtype)
-        made[tuple(slice(size) for size in source.shape)] = source
-        return made
-    if recipe.how == "cycled":
-        rows = torch.arange(parameter.shape[0]) % source.shape[0]
-        return source[rows]
+    if recipe.how == "mean_rows":
+        dim, size, *rows = recipe.numbers
+        return _means(source, dim, torch.tensor(rows).reshape(-1, size)).reshape(parameter.shape)
+    if recipe.how == "widened":
+        return _widened(source, parameter.shape, *recipe.numbers)
     raise EditError(f"no recipe {recipe.how!r}")
+
+
+def _means(source: Tensor, dim: int, rows: Tensor) -> Tensor:
+    """Means of rows along a dimension; a row of its own is copied."""
+    import torch
+
+    many = (rows >= 0).sum(1)
+    given = source.movedim(dim, 0)
+    made = given[rows[:, 0]].clone()
+    for count in many.unique().tolist():
+        if count > 1:
+            place = torch.nonzero(many == count).flatten()
+            made[place] = given[rows[place, :count]].mean(1)
+    return made.movedim(0, dim)
+
+
+def _widened(source: Tensor, shape: tuple[int, ...], dim: int, parts: int) -> Tensor:
+    """More rows along a dimension, which are copies; more columns along the other, which are zeros."""
+    import torch
+
+    old, new = source.shape[dim] // parts, shape[dim] // parts
+    rows = torch.cat([part * old + torch.arange(new) % old for part in range(parts)])
+    made = torch.zeros(shape, dtype=source.dtype)
+    corner = tuple(slice(None) if n == dim else slice(size) for n, size in enumerate(source.shape))
+    made[corner] = source.index_select(dim, rows)
+    return made

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import count as counting
 
 from ...errors import EditError
-from ..model import Call, Parameter
+from ..frozen import frozen, marked
+from ..model import Call, Graph, Parameter
 from ..paths import join
 from .bench import Bench, Touched
 from .copies import Chain, Copied, edit_blocks
@@ -200,7 +201,8 @@ class Freeze:
 class Unfreeze:
     """Let the weights of the selected modules, or those whose paths fit `params`, be trained.
 
-    Buffers that were never trained are among them: select only what shall be.
+    Where some of them were frozen by an edit, these are meant. Else buffers that were never trained are among
+    them: select only what shall be.
     """
 
     select: str = ""
@@ -221,6 +223,8 @@ def _trained(bench: Bench, select: str, params: str, trained: bool) -> Touched:
         paths = [join(m, name) for m in modules for name in _below(bench.parameters, m)]
         if not paths:
             raise EditError(f"select {select!r}: {modules[0]} has no weights")
+    if trained and (known := frozen(bench.graph) & set(paths)):
+        paths = sorted(known)
     wanted = {
         path
         for path in paths
@@ -230,9 +234,13 @@ def _trained(bench: Bench, select: str, params: str, trained: bool) -> Touched:
     same = {path: set(group) for group in bench.graph.tied for path in group}
     for path in list(wanted):
         wanted |= same.get(path, set())
-    return Touched(
-        bench.settled(changed_parameters(bench, wanted, lambda p: replace(p, trained=trained))), tuple(paths)
-    )
+    return Touched(trained_as(bench, wanted, trained), tuple(paths))
+
+
+def trained_as(bench: Bench, paths: set[str], trained: bool) -> Graph:
+    """The graph with some weights, by full path, trained or frozen, and marked so."""
+    graph = bench.settled(changed_parameters(bench, paths, lambda p: replace(p, trained=trained)))
+    return marked(graph, fewer=paths) if trained else marked(graph, more=paths)
 
 
 def changed_parameters(bench: Bench, paths: set[str], change: Callable[[Parameter], Parameter]) -> Copied:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ...errors import GraphError
 from ..buffers import computed, not_saved
+from ..frozen import frozen
 from ..model import Graph, Parameter
 
 _CALL = re.compile(r"(zeros|ones|constant|normal|uniform)(?:\(\s*([^()]*)\))?")
@@ -49,7 +50,7 @@ class Fresh:
     ) -> None:
         self.graph, self.wanted, self.device, self.dtype = graph, wanted, device, dtype
         self.generator = generator or torch.Generator().manual_seed(0)
-        self.unsaved = not_saved(graph)
+        self.unsaved, self.frozen = not_saved(graph), frozen(graph)
         self.missing: list[str] = []
 
     def take(self, path: str, parameter: Parameter) -> Tensor:
@@ -59,7 +60,7 @@ class Fresh:
             dtype = self.dtype
         if self.device.type == "meta":
             return torch.empty(parameter.shape, dtype=dtype, device="meta")
-        if not parameter.trained and not _is_said(parameter):
+        if not self.is_parameter(path, parameter) and not _is_said(parameter):
             made = computed(self.graph, path, parameter)
             if made is None:
                 self.missing.append(path)
@@ -71,8 +72,8 @@ class Fresh:
         return made.to(self.device, dtype)
 
     def is_parameter(self, path: str, parameter: Parameter) -> bool:
-        """What is not trained is taken for a buffer."""
-        return parameter.trained
+        """What is not trained is taken for a buffer, if it is not known to be frozen."""
+        return parameter.trained or path in self.frozen
 
     def is_kept(self, path: str) -> bool:
         """All buffers that are not known to be unsaved."""

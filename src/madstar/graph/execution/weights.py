@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import GraphError
 from ..buffers import computed, not_saved
+from ..frozen import frozen
 from ..model import Graph, Parameter
 from ..weights import PREFIX
 from .fresh import Fresh
@@ -91,7 +92,7 @@ class _Tensors:
         self.graph, self.place = graph, place
         self.missing: list[str] = []
         self.groups = {path: paths for paths in graph.tied for path in paths}
-        self.unsaved = not_saved(graph)
+        self.unsaved, self.frozen = not_saved(graph), frozen(graph)
 
     def find(self, path: str) -> Tensor | None:
         """The tensor of a path, None where there is none."""
@@ -110,7 +111,7 @@ class _Tensors:
         return torch.empty(parameter.shape, dtype=getattr(torch, parameter.dtype), device="meta")
 
     def is_parameter(self, path: str, parameter: Parameter) -> bool:
-        return parameter.trained
+        return parameter.trained or path in self.frozen
 
     def is_kept(self, path: str) -> bool:
         return path not in self.unsaved

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .activation import SwapActivation
-from .attention import GroupedQuery, Parallel, ShareKeysAndValues, WindowedAttention
+from .beside import Parallel
 from .depth import Deeper, PruneLayer
 from .experts import Experts
+from .grouped import GroupedQuery
 from .lora import Lora, TrainOnly
 from .mixer import SwapMixer
 from .norms import AddNorm, RemoveNorm
 from .rotary import Rotary
+from .shared import ShareKeysAndValues
 from .tying import TieWeights
 from .wider import Wider
+from .windows import WindowedAttention
 
 REWRITES: Mapping[str, type] = {
     "lora": Lora,

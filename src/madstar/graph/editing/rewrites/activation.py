@@ -11,7 +11,8 @@ from ...model import Call, Definition, Node
 from ..bench import Bench, Touched
 from ..drafts import Draft
 from ..select import Site
-from .sketch import Sketch, not_there
+from .finding import not_there, within
+from .sketch import Sketch
 
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish")
 """What is taken for an activation unasked; sigmoid and tanh are often gates, so they must be named."""
@@ -45,7 +46,7 @@ class SwapActivation:
                 f"{', '.join(TARGETS)}"
             )
         wanted = (self.from_,) if self.from_ else ACTIVATIONS
-        sites = [site for site in self._sites(bench) if self._is_one(bench, site, wanted)]
+        sites = within(bench, self.select, lambda site: self._is_one(bench, site, wanted))
         if not sites:
             raise not_there("swap_activation", self.select, f"none of {', '.join(wanted)} is there")
 
@@ -54,18 +55,6 @@ class SwapActivation:
                 _swapped(draft, name, self.to, bench)
 
         return bench.done(sites, edit)
-
-    def _sites(self, bench: Bench) -> list[Site]:
-        """What fits, and what is no module within it."""
-        if ":" in self.select or "%" in self.select:
-            return bench.sites(self.select)
-        found = {site.key: site for site in bench.sites(self.select)}
-        for pattern in (f"{self.select}:*", f"{self.select}.**:*"):
-            try:
-                found |= {site.key: site for site in bench.sites(pattern)}
-            except EditError:
-                continue
-        return list(found.values())
 
     def _is_one(self, bench: Bench, site: Site, wanted: Sequence[str]) -> bool:
         if isinstance(site.item, Node):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....errors import EditError
-from ...model import Call, Definition
+from ...model import Call, Definition, Parameter
 from ...paths import join
 from ..bench import Bench, Touched
 from ..drafts import Draft
@@ -14,7 +14,7 @@ from ..items import remove
 from ..recipes import Recipe
 from ..whole_modules import carries, repeated
 from .residual import identity
-from .sketch import below
+from .sketch import Sketch, below
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,10 @@ class PruneLayer:
 class Deeper:
     """Put `times` more of each selected block behind it that at first do nothing.
 
-    It applies to blocks that add to what they take, x + f(x). The weights of the last linear operation of
-    each branch begin as zeros, so the function is unchanged; all others are copies of the block's own.
+    In blocks that add to what they take, x + f(x), the weights of the last linear operation of each branch
+    begin as zeros. Others, such as those with norms behind the sum, become x + gate * (block(x) - x), with a
+    gate that begins as zero and is trained (Bachlechner et al., "ReZero", 2020, arXiv:2003.04887). All else
+    is a copy of the block's own weights, and the function is unchanged.
     """
 
     select: str = "blocks[-1]"
@@ -64,26 +66,22 @@ class Deeper:
 
         def edit(draft: Draft, names: Sequence[str]) -> None:
             for name in names:
-                self._deepen(draft, name, recipes)
+                self._deepen(draft, name, bench, recipes)
 
         return bench.done(bench.sites(self.select), edit, recipes)
 
-    def _deepen(self, draft: Draft, name: str, recipes: dict[str, Recipe]) -> None:
+    def _deepen(self, draft: Draft, name: str, bench: Bench, recipes: dict[str, Recipe]) -> None:
         call = draft.item(name)
         if not isinstance(call, Call):
             raise EditError(f"{draft.where(name)}: deeper repeats blocks, and this is {call.op}")
+        carried = carries(draft, call)
+        found = {output: identity(draft.table, call.definition, output) for output in carried}
         zeros: set[str] = set()
-        for output, position in carries(draft, call).items():
-            found = identity(draft.table, call.definition, output)
-            if found is None or found.input != position:
-                raise EditError(
-                    f"{draft.where(name)}: deeper wants blocks that add to what they take, x + f(x), with a "
-                    f"linear operation at the end of f; result {output} of "
-                    f"{draft.table[call.definition].kind} "
-                    "is not so"
-                )
-            zeros |= found.zeros
-        twin = _zeroed(draft, call.definition, zeros)
+        if all(each is not None and each.input == carried[output] for output, each in found.items()):
+            zeros = {path for each in found.values() if each is not None for path in each.zeros}
+            twin = _zeroed(draft, call.definition, zeros)
+        else:
+            twin = _gated(draft, call, carried, bench)
         for copy in repeated(draft, name, self.times):
             draft.put(replace(copy, definition=twin))
             for path, _ in below(draft.table, call.definition):
@@ -92,10 +90,35 @@ class Deeper:
                     recipes[new] = Recipe("zeros") if path in zeros else Recipe("copy", (old,))
 
 
+def _gated(outer: Draft, call: Call, carried: Mapping[int, int], bench: Bench) -> str:
+    """A copy of a block that hands on what it takes as long as its gate is zero."""
+    block = outer.table[call.definition]
+    held = {path for path, _ in below(outer.table, call.definition)}
+    draft = Draft(block, outer.table, outer.uses, held.__contains__)
+    sketch = Sketch(draft, bench.inference)
+    path = draft.fresh_path("gate")
+    for output, position in carried.items():
+        x, y = f"%{block.inputs[position].name}", block.outputs[output]
+        type_ = draft.type_of(y)
+        if not type_.dtype.startswith(("float", "bfloat")):
+            raise EditError(
+                f"{outer.where(call.name)}: deeper wants a block that gives numbers, and its result {output} "
+                f"is {type_}"
+            )
+        gate = draft.parameter(Parameter(path, (1,), type_.dtype, True, "zeros"))
+        change = sketch.node("sub", {"input": y, "other": x})
+        change = sketch.node("mul", {"input": change, "other": gate})
+        draft.outputs[output] = sketch.node("add", {"input": x, "other": change})
+    draft.items += sketch.items
+    return outer.block(draft.finish(f"{block.name}_gated"))
+
+
 def _zeroed(draft: Draft, name: str, zeros: set[str]) -> str:
     """A copy of a block, and of what it calls, in which some weights begin as zeros."""
     block: Definition = draft.table[name]
-    parameters = tuple(replace(p, initialisation="zeros") if p.path in zeros else p for p in block.parameters)
+    parameters = tuple(
+        replace(p, initialisation="zeros", trained=True) if p.path in zeros else p for p in block.parameters
+    )
     items = []
     for item in block.items:
         if isinstance(item, Call):

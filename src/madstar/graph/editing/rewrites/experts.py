@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ....errors import EditError
 from ...inference import Type
-from ...model import Call, Definition, Parameter
+from ...model import Call, Definition, Node, Parameter
 from ...paths import join
 from ..bench import Bench, Touched
 from ..drafts import Draft
+from ..following import Use
 from ..recipes import Recipe
+from ..select import Site
+from .finding import not_there, within
+from .linears import linear_of
+from .regions import Region, outlined, region_of
 from .sketch import Sketch, below
+from .wider import HALVES, POINTWISE, VIEWS
 
 
 @dataclass(frozen=True)
 class Experts:
-    """Put `experts` copies of each selected block in its place, of which each token's `top_k` are mixed.
+    """Put `experts` copies of each selected MLP in its place, of which each token's `top_k` are mixed.
+
+    Of selected blocks that are none, the MLPs within are meant: blocks of two linear layers or more that
+    compute each place for itself, and such layers side by side with other things of their block, which then
+    become a block, `mlp`.
 
     A router, one linear layer, weighs them by the softmax of its `top_k` largest results, so that the weights
     of a token sum to one. The experts begin as copies of the block: the function is unchanged. All experts
@@ -39,32 +49,41 @@ class Experts:
 
         def edit(draft: Draft, names: Sequence[str]) -> None:
             for name in names:
-                self._mix(draft, name, bench, recipes)
+                region = regions.get((draft.definition.name, name))
+                self._mix(draft, name if region is None else outlined(draft, region), bench, recipes, region)
 
-        return bench.done(bench.sites(self.select), edit, recipes)
+        known: dict[str, bool] = {}
+        regions: dict[tuple[str, str], Region] = {}
 
-    def _mix(self, draft: Draft, name: str, bench: Bench, recipes: dict[str, Recipe]) -> None:
-        call = draft.item(name)
-        if not isinstance(call, Call):
-            raise EditError(f"{draft.where(name)}: experts are made of blocks, and this is {call.op}")
-        x = draft.type_of(call.arguments[0]) if call.arguments else None
-        if (
-            len(call.outputs) != 1
-            or x is None
-            or draft.type_of(f"%{call.outputs[0].name}").shape[:-1] != x.shape[:-1]
-        ):
-            raise EditError(
-                f"{draft.where(name)}: experts wants a block that gives one result for each place of what it "
-                f"takes; {draft.table[call.definition].kind} does not"
+        def fits(site: Site) -> bool:
+            if isinstance(site.item, Call):
+                return known.setdefault(site.item.definition, _is_mlp(bench.graph.definitions, site.item))
+            key = (site.instance.definition, site.item.name)
+            if key not in regions and (found := region_of(bench, site)) is not None:
+                regions[key] = found
+            return key in regions
+
+        sites = within(bench, self.select, fits)
+        if not sites:
+            raise not_there(
+                "experts",
+                self.select,
+                "no block there is an MLP, two linear layers or more with nothing between that mixes places",
             )
+        return bench.done(sites, edit, recipes)
+
+    def _mix(
+        self, draft: Draft, name: str, bench: Bench, recipes: dict[str, Recipe], region: Region | None
+    ) -> None:
+        call = draft.item(name)
+        assert isinstance(call, Call)
+        x = draft.type_of(call.arguments[0])
         weights = [path for path, _ in below(draft.table, call.definition)]
-        if not weights:
-            raise EditError(f"{draft.where(name)}: experts wants a block with weights")
         block = draft.block(self._block(draft, call, x, bench))
         draft.put(replace(call, definition=block))
         for use in draft.uses:
             for path in weights:
-                old = join(use, join(call.paths[0], path))
+                old = join(use, path if region is not None else join(call.paths[0], path))
                 for number in range(self.experts):
                     new = join(use, join(call.paths[0], f"experts.{number}.{path}"))
                     recipes[new] = Recipe("copy", (old,))
@@ -101,3 +120,30 @@ class Experts:
             total = sketch.node("add", {"input": total, "other": part}) if total else part
         draft.items, draft.outputs = sketch.items, [total]
         return draft.finish(kind)
+
+
+_NORMS = frozenset("layer_norm rms_norm mean rsqrt sqrt".split())  # noqa: SIM905
+
+
+def _is_mlp(table: Mapping[str, Definition], call: Call) -> bool:
+    """Whether a block is one of linear layers that computes each place for itself."""
+    block = table[call.definition]
+    if len(block.inputs) != 1 or len(block.outputs) != 1 or len(call.outputs) != 1:
+        return False
+    x, y = block.inputs[0], call.outputs[0]
+    if x.shape[:-1] != y.shape[:-1] or x.dtype != y.dtype or not isinstance(x.shape[-1], int):
+        return False
+    layers = 0
+    for inner in Use(table, block).uses():
+        nodes = [item for item in inner.definition.items if isinstance(item, Node)]
+        layers += sum(linear_of(node) is not None for node in nodes)
+        if not all(linear_of(node) or _in_place(node) for node in nodes):
+            return False
+    return layers > 1
+
+
+def _in_place(node: Node) -> bool:
+    """Whether a node computes each place for itself."""
+    if node.op == "mean":
+        return dict(node.attributes).get("dim") in (-1, (-1,))
+    return node.op in POINTWISE | VIEWS | HALVES | _NORMS

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ....errors import EditError
-from ...model import Node
+from ...paths import join
 from ..bench import Bench, Touched
+from ..following import sources
 from ..fragments import Fragment, Step
 from ..operations import InsertParallel
-from ..whole_modules import changed_parameters
+from ..select import Site
+from ..whole_modules import trained_as
+from .finding import not_there, within
+from .linears import linear_of
 
 
 @dataclass(frozen=True)
 class Lora:
     """Add alpha/rank * B A x to what each selected linear layer gives; the weights stand in PATH.lora.
 
-    B begins as zeros, so the function is unchanged at initialisation. With `freeze` all weights that were
+    Of selected blocks all linear layers within are meant, also those that transformers calls Conv1D. B begins
+    as zeros, so the function is unchanged at initialisation. With `freeze` all weights that were
     there before are not trained any more.
     """
 
@@ -29,25 +34,36 @@ class Lora:
         """The graph with the rewrite made. Raises EditError."""
         if self.rank < 1:
             raise EditError(f"rank is {self.rank}; give 1 or more")
-        for site in bench.sites(self.select):
-            if not isinstance(site.item, Node) or site.item.op not in ("linear", "addmm"):
-                what = site.item.op if isinstance(site.item, Node) else "a block"
-                raise EditError(
-                    f"{site.path}: lora goes beside linear layers, and this is {what}; narrow the "
-                    f"pattern with :linear"
-                )
+        found = within(bench, self.select, lambda site: linear_of(site.item) is not None)
+        if not found:
+            raise not_there("lora", self.select, "no linear layer is there")
         steps = (
             Step("linear", "down", options={"out_features": self.rank, "bias": False}),
             Step("linear", "up", options={"out_features": "same", "bias": False, "initialisation": "zeros"}),
             Step("mul", "scale", attributes=(("other", self.alpha / self.rank),)),
         )
-        new = Fragment(steps, path="{site}.lora", kind="Lora")
-        done = InsertParallel(self.select, new).apply(bench)
+        by_path: dict[str, list[Site]] = {}
+        for site in found:
+            by_path.setdefault(_path(site), []).append(site)
+        done = Touched(bench.graph, tuple(site.path for site in found))
+        for path, sites in by_path.items():
+            new = InsertParallel(self.select, Fragment(steps, path=path, kind="Lora"))
+            graph = new.beside(Bench(done.graph, bench.inference), sites).graph
+            done = replace(done, graph=graph)
         if not self.freeze:
             return done
         trained = {path for path, p in bench.parameters.items() if p.trained}
-        frozen = changed_parameters(Bench(done.graph), trained, lambda p: replace(p, trained=False))
-        return replace(done, graph=bench.settled(frozen))
+        return replace(done, graph=trained_as(Bench(done.graph, bench.inference), trained, False))
+
+
+def _path(site: Site) -> str:
+    """Where the weights stand, relative to the block: beside those of the layer."""
+    linear = linear_of(site.item)
+    assert linear is not None
+    if linear.node.path:
+        return "{site}.lora"
+    weight = sources(linear.node)[linear.weight][1:]
+    return join(weight.rpartition(".")[0], "lora")
 
 
 @dataclass(frozen=True)
@@ -65,5 +81,4 @@ class TrainOnly:
         for group in bench.graph.tied:
             kept |= set(group) if kept & set(group) else set()
         frozen = {path for path, p in bench.parameters.items() if p.trained and path not in kept}
-        edited = changed_parameters(bench, frozen, lambda p: replace(p, trained=False))
-        return Touched(bench.settled(edited), tuple(sorted(frozen)))
+        return Touched(trained_as(bench, frozen, False), tuple(sorted(frozen)))

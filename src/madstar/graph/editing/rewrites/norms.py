@@ -13,9 +13,9 @@ from ..fragments import Fragment, Step
 from ..items import remove
 from ..operations import InsertAfter, InsertBefore
 from ..select import Site
-from .sketch import not_there
+from .finding import not_there, within
 
-_NORMS = frozenset(("layer_norm", "rms_norm"))
+_NORMS = frozenset(("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm"))
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,16 @@ class AddNorm:
 class RemoveNorm:
     """Take the selected norms out; what took their results takes what they took.
 
-    A norm is layer_norm or rms_norm, or a block that computes one: it divides by the root of a mean of
-    squares. All else is kept; the function is not.
+    Of selected blocks that are none, all norms within are meant. A norm is one operation (layer, RMS, batch,
+    group or instance norm), or a block that computes one: it divides by the root of a mean of squares. All
+    else is kept; the function is not.
     """
 
     select: str
 
     def apply(self, bench: Bench) -> Touched:
         """The graph with the rewrite made. Raises EditError."""
-        sites = [site for site in bench.sites(self.select) if is_norm(bench.graph.definitions, site)]
+        sites = within(bench, self.select, lambda site: is_norm(bench.graph.definitions, site))
         if not sites:
             raise not_there("remove_norm", self.select, "no norm is there")
 

@@ -7,12 +7,12 @@ each branch. It follows operations and blocks, whatever they are called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...model import Call, Definition, Node
+from ...model import Definition
 from ...paths import join
-from ...walk import producers
+from ..following import Use, sources
 
 # Operations that give zeros for zeros.
 _HANDS_ON = frozenset(
@@ -21,7 +21,7 @@ _HANDS_ON = frozenset(
     "drop_path".split()
 )
 # Operations that keep all numbers and their order. That the form is the same in the end, the caller knows.
-_SAME = frozenset(
+SAME = frozenset(
     "dropout contiguous clone detach view reshape flatten unflatten squeeze unsqueeze".split()  # noqa: SIM905
 )
 _WEIGHTED = {"linear": ("weight", "bias"), "addmm": ("mat2", "input"), "layer_norm": ("weight", "bias")} | {
@@ -39,98 +39,49 @@ class Identity:
 
 def identity(table: Mapping[str, Definition], name: str, output: int = 0) -> Identity | None:
     """When a result of a block is one of its inputs; None where it is not of this form."""
-    definition = table[name]
-    return _through(table, definition, definition.outputs[output], "", lambda i: Identity(i, frozenset()))
+    block = Use(table, table[name])
+    return _through(block, block.definition.outputs[output])
 
 
-def _through(
-    table: Mapping[str, Definition],
-    block: Definition,
-    ref: str,
-    path: str,
-    outer: Callable[[int], Identity | None],
-) -> Identity | None:
-    inputs = [f"%{value.name}" for value in block.inputs]
-    if ref in inputs:
-        return outer(inputs.index(ref))
-    found = producers(block).get(ref)
-    if found is None:
-        return None
-    item, number = found
-    if isinstance(item, Call):
-        inner = table[item.definition]
-        return _through(
-            table,
-            inner,
-            inner.outputs[number],
-            join(path, item.paths[0]),
-            lambda i: _through(table, block, item.arguments[i], path, outer),
-        )
-    given = {a.slot: a.source for a in item.arguments}
-    if item.op in _SAME or (item.op == "mul" and dict(item.attributes).get("other") == 1.0):
-        return _through(table, block, given["input"], path, outer)
-    if item.op == "add" and {"input", "other"} <= set(given):
+def _through(use: Use, ref: str) -> Identity | None:
+    made = use.maker(ref)
+    if made.node is None:
+        inputs = [f"%{value.name}" for value in made.use.definition.inputs]
+        return Identity(inputs.index(made.ref), frozenset()) if made.ref in inputs else None
+    node, given = made.node, sources(made.node)
+    if node.op in SAME or (node.op == "mul" and dict(node.attributes).get("other") == 1.0):
+        return _through(made.use, given["input"])
+    if node.op == "add" and {"input", "other"} <= set(given):
         for kept, rest in ((given["input"], given["other"]), (given["other"], given["input"])):
-            through = _through(table, block, kept, path, outer)
-            if through is None:
-                continue
-            zeros = vanishing(table, block, rest, path)
-            if zeros is not None:
+            through = _through(made.use, kept)
+            zeros = None if through is None else vanishing(made.use, rest)
+            if through is not None and zeros is not None:
                 return Identity(through.input, through.zeros | zeros)
     return None
 
 
-def vanishing(
-    table: Mapping[str, Definition],
-    block: Definition,
-    ref: str,
-    path: str = "",
-    outer: Callable[[int], frozenset[str] | None] = lambda i: None,
-) -> frozenset[str] | None:
-    """The weights that must be zero for a value to be zero; None where there are none such."""
-    inputs = [f"%{value.name}" for value in block.inputs]
-    if ref in inputs:
-        return outer(inputs.index(ref))
-    if ref.startswith("@"):
-        return frozenset((join(path, ref[1:]),))
-    found = producers(block).get(ref)
-    if found is None:
-        return None
-    item, number = found
-    if isinstance(item, Call):
-        inner = table[item.definition]
-        return vanishing(
-            table,
-            inner,
-            inner.outputs[number],
-            join(path, item.paths[0]),
-            lambda i: vanishing(table, block, item.arguments[i], path, outer),
-        )
-    return _of_node(table, block, item, path, outer)
-
-
-def _of_node(
-    table: Mapping[str, Definition],
-    block: Definition,
-    node: Node,
-    path: str,
-    outer: Callable[[int], frozenset[str] | None],
-) -> frozenset[str] | None:
-    given = {a.slot: a.source for a in node.arguments}
+def vanishing(use: Use, ref: str) -> frozenset[str] | None:
+    """The weights, by full path, that must be zero for a value to be zero; None where there are none such."""
+    made = use.maker(ref)
+    node = made.node
+    if node is None:
+        trained = any(p.trained and f"@{p.path}" == made.ref for p in made.use.definition.parameters)
+        return frozenset((made.path,)) if trained else None
+    given = sources(node)
     if node.op in _WEIGHTED:
         weight, bias = _WEIGHTED[node.op]
         own = [given[slot] for slot in (weight, bias) if slot in given]
         known = weight in given and all(ref.startswith("@") for ref in own)
-        return frozenset(join(path, ref[1:]) for ref in own) if known else None
+        return frozenset(join(made.use.path, ref[1:]) for ref in own) if known else None
     if node.op in _HANDS_ON and "input" in given:
-        return vanishing(table, block, given["input"], path, outer)
+        return vanishing(made.use, given["input"])
     if node.op in ("mul", "matmul", "mm"):
         refs = sorted(given.values(), key=lambda ref: not ref.startswith("@"))
         if node.op != "mul":
             refs = [given[slot] for slot in ("other", "mat2", "input") if slot in given]
-        return next((z for ref in refs if (z := vanishing(table, block, ref, path, outer)) is not None), None)
+        return next((z for ref in refs if (z := vanishing(made.use, ref)) is not None), None)
     if node.op == "add" and len(given) == 2:
-        both = [vanishing(table, block, ref, path, outer) for ref in given.values()]
+        both = [vanishing(made.use, ref) for ref in given.values()]
         if all(each is not None for each in both):
             return frozenset().union(*(each for each in both if each is not None))
     return None

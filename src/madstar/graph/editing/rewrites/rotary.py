@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ....errors import EditError
 from ... import dims
-from ...model import Call, Definition, Dim, Node
-from ...paths import join
-from ...walk import producers
+from ...model import Dim, Node
 from ..bench import Bench, Touched
 from ..drafts import Draft, filled
+from ..following import Made, back, sources
 from ..items import remove
 from ..select import Site
-from .attention import attentions
-from .sketch import Sketch, not_there
+from .attentions import Attention, attentions
+from .finding import not_there
+from .sketch import Sketch
+from .windows import one_sequence
 
 
 @dataclass(frozen=True)
@@ -39,32 +40,29 @@ class Rotary:
                 "rotary", self.select, "no table of learned positions is added to what is embedded"
             )
 
+        found = one_sequence(attentions(bench, self.select, "rotary"), "rotary")
+        turned = {(each.use.definition.name, each.site.item.name): each for each in found}
+
         def edit(draft: Draft, names: Sequence[str]) -> None:
             for name in names:
-                node = draft.item(name)
-                assert isinstance(node, Node)
-                if node.op == "add":
+                attention = turned.get((draft.definition.name, name))
+                if attention is None:
                     keep = next(slot for site, slot in tables if site.item.name == name)
                     remove(draft, name, keep)
                 else:
-                    self._turn(draft, name, bench)
+                    self._turn(draft, attention, bench)
 
-        return bench.done([*(site for site, _ in tables), *attentions(bench, self.select, "rotary")], edit)
+        return bench.done([*(site for site, _ in tables), *(each.site for each in found)], edit)
 
-    def _turn(self, draft: Draft, name: str, bench: Bench) -> None:
-        node = draft.item(name)
-        assert isinstance(node, Node)
-        refs = {a.slot: a.source for a in node.arguments}
-        query, key = (draft.type_of(refs[slot]) for slot in ("query", "key"))
-        width = query.shape[-1]
-        if not isinstance(width, int) or width % 2 or not dims.equal(query.shape[-2], key.shape[-2]):
+    def _turn(self, draft: Draft, attention: Attention, bench: Bench) -> None:
+        query = attention.type(attention.query)
+        width, length = query.shape[-1], attention.lengths[0]
+        if not isinstance(width, int) or width % 2:
             raise EditError(
-                f"{draft.where(name)}: rotary wants heads of an even width and one sequence, found "
-                f"query {query}, "
-                f"key {key}"
+                f"{attention.site.path}: rotary wants heads of an even width, found query {query}"
             )
         sketch = Sketch(draft, bench.inference)
-        places = sketch.node("arange", {}, range=(query.shape[-2],), dtype="float32")
+        places = sketch.node("arange", {}, range=(length,), dtype="float32")
         steps = sketch.node("arange", {}, range=(width // 2,), dtype="float32")
         speeds = sketch.node("exp", sketch.node("mul", steps, other=-2 * math.log(self.base) / width))
         angles = sketch.node("mul", {"input": sketch.node("unsqueeze", places, dim=1), "other": speeds})
@@ -72,16 +70,23 @@ class Rotary:
         turns = [sketch.node(op, angles) for op in ("cos", "sin")]
         if query.dtype != "float32":
             turns = [sketch.node("to", each, dtype=query.dtype) for each in turns]
-        for slot in ("query", "key"):
-            x = refs[slot]
+        for (name, slot), turned in ((attention.query, False), (attention.key, attention.turned)):
+            node = draft.item(name)
+            assert isinstance(node, Node)
+            x = sources(node)[slot]
+            if turned:
+                x = sketch.node("transpose", x, dim0=-2, dim1=-1)
             first = sketch.node("narrow", x, dim=-1, start=0, length=width // 2)
             second = sketch.node("neg", sketch.node("narrow", x, dim=-1, start=width // 2, length=width // 2))
             other = sketch.node("cat", {"tensors.0": second, "tensors.1": first}, dim=-1)
             along = sketch.node("mul", {"input": x, "other": turns[0]})
             across = sketch.node("mul", {"input": other, "other": turns[1]})
-            node = filled(node, slot, sketch.node("add", {"input": along, "other": across}))
-        draft.insert(sketch.items, before=name)
-        draft.put(replace(node, body=()))
+            made = sketch.node("add", {"input": along, "other": across})
+            if turned:
+                made = sketch.node("transpose", made, dim0=-2, dim1=-1)
+            draft.insert(sketch.items, before=name)
+            sketch.items = []
+            draft.put(replace(filled(node, slot, made), body=()))
 
 
 def _tables(bench: Bench) -> list[tuple[Site, str]]:
@@ -101,40 +106,35 @@ def _tables(bench: Bench) -> list[tuple[Site, str]]:
 
 
 def _learned(ref: str, site: Site, bench: Bench) -> bool:
-    """Whether a value is rows of one trained table, chosen by nothing that the block takes."""
+    """Whether a value is rows of one trained table, chosen by nothing that the model takes."""
     shape = site.item.outputs[0].shape
     places = _most(bench, shape[-2]) if len(shape) > 1 else 0
+    here = bench.use(site)
     tables: set[str] = set()
+    fits = True
 
-    def is_table(path: str) -> bool:
-        # A table of positions has a row for each place; one of kinds of tokens has a few.
-        parameter = bench.parameters[path]
-        rows = parameter.shape[-2] if len(parameter.shape) >= 2 else 0
-        return parameter.trained and parameter.shape[-1] == shape[-1] and rows >= places
+    def follow(made: Made) -> list[str]:
+        nonlocal fits
+        node = made.node
+        assert node is not None
+        if node.op in ("linear", "addmm"):
+            fits = False
+            return []
+        if node.op.endswith("_like") or node.op.startswith("new_"):
+            return []  # only the form of what it takes counts
+        return list(sources(node).values())
 
-    def follow(block: Definition, path: str, ref: str, outer: Callable[[int], bool]) -> bool:
-        inputs = [f"%{value.name}" for value in block.inputs]
-        if ref in inputs:
-            return outer(inputs.index(ref))
-        if ref.startswith("@"):
-            if is_table(full := join(path, ref[1:])):
-                tables.add(full)
-            return True
-        item, number = producers(block)[ref]
-        if isinstance(item, Call):
-            inner = bench.graph.definitions[item.definition]
-            below = join(path, item.paths[0])
-            return follow(
-                inner, below, inner.outputs[number], lambda i: follow(block, path, item.arguments[i], outer)
-            )
-        if item.op in ("linear", "addmm"):
+    for made in back(here, ref, follow):
+        if made.node is not None:
+            continue
+        if made.ref.startswith("%"):
             return False
-        if item.op.endswith("_like") or item.op.startswith("new_"):
-            return True  # only the form of what it takes counts
-        return all(follow(block, path, a.source, outer) for a in item.arguments)
-
-    block = bench.graph.definitions[site.instance.definition]
-    return follow(block, site.instance.path, ref, lambda i: False) and len(tables) == 1
+        parameter = bench.parameters[made.path]
+        # A table of positions has a row for each place; one of kinds of tokens has a few.
+        rows = parameter.shape[-2] if len(parameter.shape) >= 2 else 0
+        if parameter.trained and parameter.shape[-1] == shape[-1] and rows >= places:
+            tables.add(made.path)
+    return fits and len(tables) == 1
 
 
 def _most(bench: Bench, dim: Dim) -> int:

@@ -87,8 +87,3 @@ def below(table: Mapping[str, Definition], name: str, path: str = "") -> Iterato
 def own_path(item: Item) -> str:
     """The path of the module that an item is, relative to its block; empty for none."""
     return item.paths[0] if isinstance(item, Call) else item.path
-
-
-def not_there(what: str, select: str, why: str) -> EditError:
-    """The error of a rewrite that does not apply."""
-    return EditError(f"{what} does not apply to {select!r}: {why}")

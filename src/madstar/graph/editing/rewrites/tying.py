@@ -10,7 +10,7 @@ from ...paths import join
 from ..bench import Bench, Touched
 from ..select import Site
 from ..whole_modules import Share
-from .sketch import not_there
+from .finding import not_there
 
 
 @dataclass(frozen=True)
