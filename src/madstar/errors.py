@@ -4,6 +4,8 @@ The command line prints the message and exits with status 2; a program catches
 `MadstarError` or one of its kinds. What other code raises is told by `in_one_line`.
 """
 
+import re
+
 
 class MadstarError(Exception):
     """Base of all errors that madstar raises on purpose."""
@@ -53,13 +55,17 @@ class EditError(GraphError):
     """An edit of a graph that cannot be read, finds nothing to edit, or would break the computation."""
 
 
+_INSTALLED = re.compile(r"""(?:(?<=')/[^']*|(?<=")/[^"]*|[^\s'"(]*)/(?:site|dist)-packages/""")
+
+
 def in_one_line(error: BaseException, most: int = 300) -> str:
     """An exception's type and message on one line of at most `most` characters.
 
-    For what other code raises: our own errors say all in their message.
+    For what other code raises: our own errors say all in their message. Where packages are installed on this
+    machine is left out.
     """
     try:
-        text = " ".join(str(error).split())
+        text = _INSTALLED.sub("", " ".join(str(error).split()))
     except Exception:
         text = "(its message cannot be read)"
     name = type(error).__name__
