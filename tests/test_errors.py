@@ -7,7 +7,7 @@ import pytest
 from madstar.errors import in_one_line
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError
 
@@ -17,7 +17,7 @@ class _Unreadable(Exception):
     [
         (ValueError("a\n  b\tc"), "ValueError: a b c"),
         (ValueError(), "ValueError"),
-        (_Unreadable(), "_Unreadable: (its message cannot be read)"),
+        (_UnreadableError(), "_UnreadableError: (its message cannot be read)"),
         (
             ImportError(
                 "in <module 'x' from '/a b/lib/site-packages/torch/x.py'> or (/v/dist-packages/y.py)"
