@@ -1,7 +1,7 @@
 """What `madstar graph check` finds in a corpus, and whether its word on the future holds.
 
     madstar zoo trace --all --out museum
-    python -m benchmarks.checks museum [--size shrunk] [--most-parameters 60e6] [--part 0/2] [--summary]
+    python -m benchmarks.checks museum [--size shrunk] [--most-parameters 300e6] [--part 0/2] [--summary]
 
 Every graph of a corpus that differs from those before is checked, paths from the future included. They are of
 models that run, so an error is a fault either of such a model or of the check; nodes without a rule are
@@ -24,17 +24,20 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from madstar.graph import check, load
+from madstar.graph import buffers, check, load
 from madstar.graph.causality import Causality
 from madstar.graph.execution import build, drawn_inputs
 from madstar.graph.model import Graph
+from madstar.graph.paths import join
 from madstar.graph.statistics import statistics
+from madstar.graph.walk import blocks
 from madstar.zoo.corpus import read_index
 
 from .forks import in_fork
@@ -52,7 +55,7 @@ def main() -> None:
     )
     parser.add_argument("corpus", type=Path, help="the folder that `madstar zoo trace --out` has made")
     parser.add_argument("--size", choices=("shrunk", "full"), help="these graphs only; all if not given")
-    parser.add_argument("--most-parameters", type=float, default=60e6, help="of what is computed")
+    parser.add_argument("--most-parameters", type=float, default=300e6, help="of what is computed")
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2 share the work between two processes")
     parser.add_argument("--summary", action="store_true", help="only print what there is")
     given = parser.parse_args()
@@ -124,7 +127,7 @@ def computed(graph: Graph, most: int) -> Found:
         return {"skipped": "too large"}
     report = check(graph, causal=True)
     assert report.causality is not None
-    module = build(graph, generator=torch.Generator().manual_seed(0))
+    module = build(with_tables(graph), generator=torch.Generator().manual_seed(0))
     _fill(module)
     inputs = drawn_inputs(graph)
     length = graph.symbols[report.causality.symbol][0]
@@ -143,6 +146,29 @@ def computed(graph: Graph, most: int) -> Found:
             after = outputs_of(graph, module(**changed))
             leaks.append(max(ahead(graph, report.causality, before, after, place), default=0.0))
     return {"largest_difference_before_the_change": leaks, "reads_future": any(x > TOLERANCE for x in leaks)}
+
+
+def with_tables(graph: Graph) -> Graph:
+    """The graph with numbers to be drawn for the buffers of which it says nothing, such as long sinusoids."""
+    unsaid = {
+        (definition.name, parameter.path)
+        for block, definition in blocks(graph)
+        for parameter in definition.parameters
+        if not parameter.trained
+        and parameter.dtype.startswith(("float", "bfloat"))
+        and buffers.computed(graph, join(block, parameter.path), parameter) is None
+    }
+    definitions = {
+        name: replace(
+            definition,
+            parameters=tuple(
+                replace(p, initialisation="normal(0, 1)") if (name, p.path) in unsaid else p
+                for p in definition.parameters
+            ),
+        )
+        for name, definition in graph.definitions.items()
+    }
+    return replace(graph, definitions=definitions)
 
 
 def _fill(module: torch.nn.Module) -> None:

@@ -72,6 +72,7 @@ def run(count: int, most: int, seed: int, only: list[str]) -> None:
 
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
+    measure("bert", 0)  # what every type imports, once for all forks
     names = list(model_types())
     random.Random(seed).shuffle(names)
     rows = {row["type"]: row for row in read()}

@@ -1,12 +1,10 @@
 """Archives and directories that cannot be used: one line, and what is there stays as it is."""
 
 import ctypes
-import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,8 @@ from madstar.archive import Archive
 
 from .commands import TINY, FinishedRun, as_process, contents, invoke, refusal, words_in
 
-_PR_CAPBSET_DROP = 24
-_OVERRIDES = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+_CAPABILITY_VERSION_3 = 0x20080522
+_OVERRIDES = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 
 
 def commands(home: Path, text: Path) -> Iterator[tuple[object, ...]]:
@@ -75,18 +73,38 @@ def test_a_file_where_the_home_would_be(home: str, text: Path, tmp_path: Path) -
     assert contents(tmp_path) == {"file": b"mine"}
 
 
-def _as_anyone() -> None:
-    """Before the command starts: the superuser is held to a file's mode as anyone else is."""
-    if os.geteuid() == 0:
-        for capability in _OVERRIDES:
-            if ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
-                raise OSError("a capability cannot be given up")
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Capabilities(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable"))
+
+
+@contextmanager
+def as_anyone() -> Iterator[None]:
+    """The superuser is held to a file's mode as anyone else is: capabilities rest, and are taken up again."""
+    libc, header, held = ctypes.CDLL(None), _Header(_CAPABILITY_VERSION_3, 0), (_Capabilities * 2)()
+    if libc.capget(ctypes.byref(header), held) != 0:
+        raise OSError("capabilities cannot be read")
+    before = held[0].effective
+    held[0].effective &= ~_OVERRIDES
+    if libc.capset(ctypes.byref(header), held) != 0:
+        raise OSError("a capability cannot be given up")
+    try:
+        yield
+    finally:
+        held[0].effective = before
+        if libc.capset(ctypes.byref(header), held) != 0:
+            raise OSError("a capability cannot be taken up again")
 
 
 def test_a_home_without_permission_to_write(text: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    message = refusal(as_process(*next(commands(locked / "home", text)), preexec_fn=_as_anyone))
+    with as_anyone():
+        result = invoke(*next(commands(locked / "home", text)))
+    message = refusal(result)
     assert words_in(message, [str(locked), "cannot be written", "Permission denied", "choose another"])
     assert contents(tmp_path) == {"locked": None}
 
@@ -96,20 +114,18 @@ def test_data_without_permission_to_read(tmp_path: Path) -> None:
     secret.write_text("A line that nobody may read.\n" * 99)
     secret.chmod(0)
     command = ("search", "--data", secret, *TINY, "--home", tmp_path / "home")
-    message = refusal(as_process(*command, preexec_fn=_as_anyone))
+    with as_anyone():
+        result = invoke(*command)
+    message = refusal(result)
     assert words_in(message, ["secret.txt", "no permission to read it", "change its mode"])
     assert [path.name for path in tmp_path.iterdir()] == ["secret.txt"]
 
 
-def _limit_files(size: int) -> None:
-    """No file may grow beyond this: writing fails as on a full disk (32 kB are the least for an archive)."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
+    """No file may grow beyond this: writing fails as on a full disk (32 kB are the least for an archive)."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    _limit_files(size)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     try:
         yield
     finally:
@@ -118,14 +134,17 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 def test_no_room_for_the_prepared_text(text: Path, tmp_path: Path) -> None:
     command = next(commands(tmp_path / "home", text))
-    message = refusal(as_process(*command, preexec_fn=partial(_limit_files, 20_000)))
+    with file_size_limit(20_000):
+        result = invoke(*command)
+    message = refusal(result)
     assert words_in(message, [str(tmp_path / "home" / "data"), "cannot be written", "File too large"])
     assert contents(tmp_path) == {}
 
 
 def test_no_room_for_the_archive(text: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    result = as_process(*next(commands(home, text)), preexec_fn=partial(_limit_files, 60_000))
+    with file_size_limit(60_000):
+        result = invoke(*next(commands(home, text)))
     assert words_in(refusal(result), ["archive.sqlite", "check the disk and its room"])
     left = {path.name for path in home.rglob("*") if path.is_file()}
     assert left <= {"archive.sqlite", "manifest.json", "train.bin", "valid.bin", "test.bin"}

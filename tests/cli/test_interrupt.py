@@ -17,7 +17,7 @@ import pytest
 
 from madstar.archive import Archive, EvaluationRow
 
-from .commands import ENVIRONMENT, TINY, Result, as_process, invoke, strict_json, words_in
+from .commands import ENVIRONMENT, TINY, Result, invoke, strict_json, words_in
 from .test_search import BASELINES
 
 CANDIDATES = 6
@@ -103,7 +103,7 @@ def test_an_interrupted_run_is_resumed_as_it_says(interrupted: Interrupted) -> N
     name = command[command.index("--resume") + 1]
     assert command == ["search", "--resume", name, "--home", str(interrupted.home)]
 
-    result = as_process(*command, "--minutes", "4")
+    result = invoke(*command, "--minutes", "4")
 
     assert result.status == 0, result.stderr
     assert words_in(result.stdout, [name, "finished", "Front at rung 2 of 2", *BASELINES])

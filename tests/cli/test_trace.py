@@ -91,7 +91,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 
 
 def test_a_class_of_ones_own_as_one_document(model: Path) -> None:
-    result = as_process("trace", f"{model}:MyNet", *TOKENS, "--json")
+    result = invoke("trace", f"{model}:MyNet", *TOKENS, "--json")
     assert result.status == 0, result.stderr
     document = strict_json(result.stdout)  # what the file prints is not in it
     assert f"running the code of {model}" in result.stderr

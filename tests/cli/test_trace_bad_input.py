@@ -115,8 +115,8 @@ def test_recursion_without_end_is_the_models_own_error(file: Path) -> None:
 
 def test_time_that_runs_out(file: Path) -> None:
     """Also where the model catches every exception."""
-    result = as_process("trace", f"{file}:Slow", *X, "--time-limit", "2")
-    assert words_in(last_line(result), [f"{file}:Slow: not done within 2 s", "--time-limit"])
+    result = as_process("trace", f"{file}:Slow", *X, "--time-limit", "1")
+    assert words_in(last_line(result), [f"{file}:Slow: not done within 1 s", "--time-limit"])
 
 
 def test_memory_that_runs_out(file: Path) -> None:

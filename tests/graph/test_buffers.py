@@ -66,6 +66,11 @@ def test_saved_ones_are_recorded_only_where_a_state_dict_cannot_have_them() -> N
     assert not_saved(graph) == frozenset()
 
 
+def test_a_saved_triangle_is_recorded_for_it_is_a_mask() -> None:
+    said = recorded(Holds(torch.ones(5, 5).tril(), saved=True))
+    assert said == {FACT: {"inner.held": {"filled": ["lower", 1.0]}}}
+
+
 @pytest.mark.parametrize(
     "said",
     [{"filled": 3}, {"filled": ["all", "x"]}, {"counts_from": "a"}, {"values": [1, 2]}, {"values": [[1], 2]}],

@@ -34,6 +34,9 @@ class Plain(nn.Module):
         self.lstm = nn.LSTM(WIDTH, WIDTH, batch_first=True)
         self.both = nn.LSTM(WIDTH, WIDTH // 2, batch_first=True, bidirectional=True)
         self.kernel = nn.Parameter(torch.randn(64, WIDTH))
+        self.register_buffer("below", torch.ones(64, 64).tril())
+        self.register_buffer("above", torch.ones(64, 64, dtype=torch.bool).triu())
+        self.register_buffer("noise", torch.randn(64, 64))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self, x)
@@ -109,6 +112,12 @@ def chunked(m: Any, x: Tensor) -> Tensor:
     return (parts.cumsum(2) + totals[:, :, None]).flatten(1, 2)
 
 
+def hidden(m: Any, x: Tensor) -> Tensor:
+    n = x.shape[1]
+    seen = m.below[:n, :n]
+    return (scores(m, x) * seen + -1e4 * (1 - seen)).softmax(-1) @ x
+
+
 def spectral(m: Any, x: Tensor) -> Tensor:
     n = 2 * x.shape[1]
     wave, taps = torch.fft.rfft(x, n=n, dim=1), torch.fft.rfft(m.kernel[: x.shape[1]], n=n, dim=0)
@@ -137,6 +146,10 @@ KEEPS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "recurrence, a loop": loop,
     "sums by chunks": chunked,
     "convolution by spectra": spectral,
+    "mask in a buffer": hidden,
+    "mask in a buffer, filled": lambda m, x: (
+        scores(m, x).masked_fill(~m.below[: x.shape[1], : x.shape[1]].bool(), -1e9).softmax(-1) @ x
+    ),
     "positions added": lambda m, x: x + F.embedding(places(x), m.kernel),
 }
 BREAKS: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -148,6 +161,9 @@ BREAKS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "mask the wrong way round": lambda m, x: F.scaled_dot_product_attention(
         m.a(x), m.b(x), m.c(x), attn_mask=places(x)[None, :] >= places(x)[:, None]
     ),
+    "mask in a buffer, the other triangle": lambda m, x: (
+        scores(m, x) * m.above[: x.shape[1], : x.shape[1]].float()
+    ) @ x,
     "mean over all": lambda m, x: x - x.mean(1, keepdim=True),
     "norm over all": lambda m, x: F.instance_norm(x.mT).mT,
     "convolution, centred": lambda m, x: m.centred(x.mT).mT,
@@ -165,6 +181,9 @@ HARD: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "ordered and put back": lambda m, x: x.sort(1)[0].gather(1, x.argsort(1).argsort(1)),
     "a convolution that goes round": lambda m, x: torch.fft.irfft(
         torch.fft.rfft(x, dim=1) * torch.fft.rfft(m.kernel[: x.shape[1]], dim=0), n=x.shape[1], dim=1
+    ),
+    "a mask in a buffer of any numbers": lambda m, x: (
+        (scores(m, x) * m.noise[: x.shape[1], : x.shape[1]]) @ x
     ),
     "a mask by arithmetic": lambda m, x: F.scaled_dot_product_attention(
         x, x, x, attn_mask=(places(x)[None, :] - places(x)[:, None]).clamp(min=0) == 0
@@ -191,17 +210,26 @@ def test_what_cannot_be_told(name: str) -> None:
     assert said(graph_of(Plain(HARD[name]))) == UNDECIDED
 
 
+class Stack(nn.Module):
+    def __init__(self, function: Callable[[Any, Tensor], Tensor], layers: int):
+        super().__init__()
+        self.layers = nn.ModuleList(Plain(function) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = x + layer(x)
+        return x
+
+
+def test_a_buffer_is_known_only_where_all_that_share_a_block_agree() -> None:
+    stack = Stack(KEEPS["mask in a buffer"], 2)
+    assert said(graph_of(stack)) == CAUSAL
+    stack.layers[1].below.fill_(1)
+    assert looks_ahead(stack)
+    assert said(graph_of(stack)) == UNDECIDED
+
+
 def test_many_layers() -> None:
-    class Stack(nn.Module):
-        def __init__(self, function: Callable[[Any, Tensor], Tensor], layers: int):
-            super().__init__()
-            self.layers = nn.ModuleList(Plain(function) for _ in range(layers))
-
-        def forward(self, x: Tensor) -> Tensor:
-            for layer in self.layers:
-                x = x + layer(x)
-            return x
-
     with torch.device("meta"):
         assert said(graph_of(Stack(KEEPS["attention"], 12))) == CAUSAL
         assert said(graph_of(Stack(BREAKS["convolution, centred"], 12))) != CAUSAL

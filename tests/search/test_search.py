@@ -197,7 +197,9 @@ def test_bad_candidates_fail_alone_and_the_run_goes_on(tiny: dict, tmp_path: Pat
     run = madstar.search(
         **{**tiny, "workers": 2, "classes": (1, 5, 7, 9), "groups": 1, "levels": ("backbone",)},
         objectives=["quality", f"{path}:crashes", f"{path}:hangs"],
-        candidates=12,
+        # One candidate of each kind, the good one last: whoever kills its worker costs two of them.
+        candidates=4,
+        seed=21,
         strategy="random",
         baselines=False,
         time_limit=8.0,
@@ -228,13 +230,14 @@ def test_a_hanging_and_a_greedy_candidate_are_stopped(tiny: dict, tmp_path: Path
     run = madstar.search(
         **{**tiny, "workers": 2, "classes": (1, 7, 9), "groups": 1, "levels": ("backbone",)},
         objectives=["quality", f"{path}:hangs"],
-        candidates=8,
+        # One that hangs, a greedy one, and one that is good.
+        candidates=3,
+        seed=28,
         strategy="random",
         baselines=False,
         time_limit=5.0,
         memory_limit=600_000_000,
         home=tmp_path / "home",
-        seed=5,
     )
     statuses = {row.status for row in run.summary().evaluations}
     assert statuses == {"ok", "timeout", "memory"}
@@ -259,16 +262,6 @@ def test_a_measured_constraint_is_checked_before_training(tiny: dict, tmp_path: 
     assert "infeasible" in {row.status for row in summary.evaluations}
 
 
-def test_a_space_with_one_architecture_ends_by_itself(tiny: dict, tmp_path: Path) -> None:
-    small = {**tiny, "classes": (9,), "levels": ("backbone",), "sharing": 0.0, "min_depth": 1, "max_depth": 1}
-    run = madstar.search(
-        **small, mutation=0.0, candidates=50, baselines=False, home=tmp_path, strategy="random"
-    )
-    summary = run.summary()
-    assert [c.status for c in summary.candidates].count("pending") == 1
-    assert {c.status for c in summary.candidates} == {"pending", "duplicate"}
-
-
 def test_impossible_constraints_say_how_many_were_feasible(tiny: dict, tmp_path: Path) -> None:
     with pytest.raises(ObjectiveError, match=r"0 of 200 sampled genomes.*ran from"):
         madstar.search(**tiny, constraints=("params<=10",), candidates=1, home=tmp_path / "home")
@@ -287,15 +280,6 @@ def test_a_run_goes_on_with_the_data_it_began_with_or_not_at_all(tiny: dict, tmp
     madstar.search(**chosen, candidates=1, home=tmp_path / "home", name="other")
     with pytest.raises(ArchiveError, match="changed"):
         resume("run", home=tmp_path / "home")
-
-
-def test_rejected_offspring_are_kept_as_rows(tiny: dict, tmp_path: Path) -> None:
-    chosen = {**tiny, "invalid": "reject", "sharing": 0.5, "groups": 2, "min_depth": 4, "max_depth": 4}
-    summary = madstar.search(**chosen, candidates=5, baselines=False, home=tmp_path).summary()
-    rejected = [c for c in summary.candidates if c.status == "rejected"]
-    assert rejected
-    assert all(c.repaired_genes and c.validity == "rejected" for c in rejected)
-    assert summary.validity.rejected == len(rejected)
 
 
 def test_settings_refuse_before_anything_is_written(tiny: dict, tmp_path: Path) -> None:

@@ -150,6 +150,24 @@ def test_a_promoted_candidate_was_never_a_clear_loser(task: TextTask, tmp_path: 
     assert all(at[0][candidate] < best + 1.0 for candidate in at[1])
 
 
+def test_a_space_with_one_architecture_ends_by_itself(task: TextTask, tmp_path: Path) -> None:
+    one = {"classes": (9,), "levels": ("backbone",), "sharing": 0.0, "min_depth": 1, "max_depth": 1}
+    chosen = settings(**one, mutation=0.0, candidates=50, strategy="random", workers=1)
+    summary = simulate(chosen, task, landscape, tmp_path, "run", own_time=False).summary()
+    assert summary.run.status == "finished"
+    assert [c.status for c in summary.candidates].count("pending") == 1
+    assert {c.status for c in summary.candidates} == {"pending", "duplicate"}
+
+
+def test_rejected_offspring_are_kept_as_rows(task: TextTask, tmp_path: Path) -> None:
+    chosen = settings(invalid="reject", sharing=0.5, groups=2, population=3, elitism=1, candidates=5)
+    summary = simulate(chosen, task, landscape, tmp_path, "run", own_time=False).summary()
+    rejected = [c for c in summary.candidates if c.status == "rejected"]
+    assert rejected
+    assert all(c.repaired_genes and c.validity == "rejected" for c in rejected)
+    assert summary.validity.rejected == len(rejected)
+
+
 def test_an_interrupted_round_of_finalists_goes_on(task: TextTask, tmp_path: Path) -> None:
     """Stopped anywhere and resumed, the run ends with the rows of one that was not."""
     chosen = settings(mode="generational", candidates=None, generations=3, population=8, reevaluate=0.2)

@@ -23,22 +23,7 @@ from madstar.zoo.corpus import (
 
 TINY = "hidden_size=16&intermediate_size=16&num_attention_heads=2&num_key_value_heads=2&num_hidden_layers=2"
 
-
-def make_pretender(setup):
-    """A handler that writes down each call and takes a while."""
-
-    def handle(payload, report):
-        with open(os.path.join(setup["folder"], "calls"), "a") as file:
-            file.write(payload["address"] + "\n")
-        time.sleep(0.1)
-        if payload["address"].endswith("bad"):
-            raise ValueError("hf:bad: 17 is not 18")
-        return {"nodes": 1}
-
-    return handle
-
-
-PRETEND = "test_corpus:make_pretender"
+PRETEND = "pretending:make_pretender"
 
 
 @pytest.fixture(autouse=True)

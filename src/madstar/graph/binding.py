@@ -86,6 +86,8 @@ _SILENT = frozenset(
         "compile",
     ]
 )
+_NUMPY = {"axis": "dim", "keepdims": "keepdim"}  # torch takes both words
+_TYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 _PROPERTIES = frozenset(("T", "mT", "H", "mH", "data", "real", "imag"))
 
 
@@ -222,7 +224,9 @@ class Binding:
         said: list[Attribute] = []
         for part in parts:
             if isinstance(part, slice):
-                said.append(("slice", encode(part.start), encode(part.stop), encode(part.step)))
+                said.append(
+                    ("slice", *(encode(_number(bound)) for bound in (part.start, part.stop, part.step)))
+                )
             elif isinstance(part, Tensor):
                 said.append(("tensor", len(said)))
                 self.tensors.append((f"index.{len(said) - 1}", part))
@@ -248,8 +252,11 @@ def bind(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
             break
         bound.put(slot, given)
     for name, given in kwargs.items():
-        bound.put(_first(name) if name == "self" else name, given)
-    if function.op == "to":
+        slot = _first(name) if name == "self" else _NUMPY.get(name, name)
+        bound.put(slot if slot in slots or name == "self" else name, given)
+    if function.op == "arange":
+        _counted(bound)
+    elif function.op == "to":
         _conversion(function, bound)
     elif function.op in ("split", "chunk"):
         bound.attributes = [
@@ -257,6 +264,20 @@ def bind(function: Function, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
             for slot, value in bound.attributes
         ]
     return bound
+
+
+def _counted(bound: Binding) -> None:
+    """The bounds of a count stand together, whether they were named or not."""
+    said = dict(bound.attributes)
+    if "end" in said:
+        named = (said.pop("start", 0), said.pop("end"), said.pop("step", 1))
+        short = named[1:2] if named[0] == 0 and named[2] == 1 else named if named[2] != 1 else named[:2]
+        bound.attributes = [("range", short), *said.items()]
+
+
+def _number(bound: Any) -> Any:
+    """A slice's bound; one that is a tensor is asked for its value, as torch does."""
+    return int(bound) if isinstance(bound, Tensor) and bound.numel() == 1 else bound
 
 
 def operation(function: Function, bound: Binding) -> str:
@@ -293,6 +314,8 @@ def encode(given: Any) -> Attribute:
         return given if math.isfinite(given) else str(given)
     if isinstance(given, torch.dtype):
         return str(given).removeprefix("torch.")
+    if isinstance(given, type):
+        return _TYPES.get(given, f"<{given.__name__}>")
     if isinstance(given, (list, tuple, range)):
         return tuple(encode(part) for part in given)
     if isinstance(given, Mapping):

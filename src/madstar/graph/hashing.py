@@ -50,6 +50,26 @@ def block_hashes(graph: Graph, shapes: bool = True) -> dict[str, str]:
     return {name: block.digest for name, block in _Reader(graph, shapes).blocks.items()}
 
 
+def canonical_order(graph: Graph) -> dict[str, tuple[list[Item], dict[str, int]]]:
+    """For each definition its items in canonical order, and its weights' numbers by path.
+
+    Definitions come in an order that no name decides either: each after those it calls, as the whole needs
+    them, itself last.
+    """
+    blocks = _Reader(graph, shapes=True).blocks
+    done: dict[str, tuple[list[Item], dict[str, int]]] = {}
+    stack = [graph.root]
+    while stack:
+        name = stack[-1]
+        calls = [item.definition for item in blocks[name].items if isinstance(item, Call)]
+        if below := [called for called in dict.fromkeys(calls) if called not in done]:
+            stack.append(below[0])
+            continue
+        done[name] = blocks[name].items, blocks[name].weights
+        stack.pop()
+    return done
+
+
 @dataclass(frozen=True)
 class _Block:
     digest: str

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from madstar.graph.aliasing import Aliases
 from madstar.graph.binding import Binding, Function, bind, describe, operation
+from madstar.graph.buffers import MADE
 from madstar.graph.model import Guess
 from madstar.graph.operators import Operator, operator
 from madstar.graph.recording import Instance, Origin, Record, Recording, Step, dtype_name
@@ -73,9 +74,11 @@ class Recorder:
         if key in self.parameter_names:
             origin = Origin("parameter", names=tuple(self.parameter_names[key]))
         else:
-            small = tensor.device.type != "meta" and tensor.numel() <= SMALL and not tensor.is_complex()
+            made = getattr(tensor, MADE, None) if tensor.device.type == "meta" else tensor
+            if made is not None and (made.numel() > SMALL or made.is_complex()):
+                made = None
             with torch.utils._python_dispatch._disable_current_modes():
-                origin = Origin("constant", data=tensor.detach().tolist() if small else None)
+                origin = Origin("constant", data=None if made is None else made.detach().tolist())
         return self.name(tensor, origin)
 
     def name(self, tensor: Tensor, origin: Origin) -> int:

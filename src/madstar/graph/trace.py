@@ -20,6 +20,7 @@ from madstar.graph.examples import Examples
 from madstar.graph.model import Graph
 from madstar.graph.recorder import Recorder
 from madstar.graph.recording import ForwardError, Origin, Recording
+from madstar.graph.restoring import restored
 from madstar.graph.structures import leaves
 from madstar.graph.symbols import Sizes
 from madstar.graph.vocabulary import known
@@ -138,7 +139,7 @@ def record(
                 value = recorder.name(tensor, Origin("input", len(recording.inputs)))
                 recording.inputs.append((full, value))
     try:
-        with watching(recorder):
+        with restored(module), watching(recorder):
             result = module(*args, **kwargs)
     except Exception as error:
         raise _failure(recorder, name, error) from error

@@ -128,7 +128,9 @@ _TABLE = {
         getitem(input, index); setitem(input, index, value); select(input, dim, index)
         narrow(input, dim, start, length); slice(input, dim, start, end, step)
         embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        embedding_bag(input, weight, offsets); one_hot(tensor, num_classes); gather(input, dim, index)
+        embedding_bag(input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse,
+            per_sample_weights, include_last_offset, padding_idx)
+        one_hot(tensor, num_classes); gather(input, dim, index)
         index_select(input, dim, index); take(input, index); take_along_dim(input, indices, dim)
         masked_select(input, mask); nonzero(input, as_tuple)
         index_put(input, indices, values, accumulate); index_add(input, dim, index, source, alpha)

@@ -1,15 +1,16 @@
-"""Values of buffers that a constructor computes, kept while a model is built on the meta device.
+"""Values of tensors that a constructor computes, kept while a model is built on the meta device.
 
-Frequencies of rotary positions, sinusoids, triangular masks and tables of offsets follow from the
+Strides, tables of codes, frequencies of rotary positions, sinusoids and triangular masks follow from the
 configuration alone, yet on the meta device they have no values. `MadeValues` computes small tensors beside
 it on the CPU, from the functions that make tensors of numbers to whatever is done with what they made.
-Whoever builds a model within it calls `label`, and finds the values at the model's buffers, under the name
-`madstar.graph.buffers.MADE`. What is drawn at random is not known, nor what it is written into.
+Whoever builds a model within it calls `label`, and finds the values at the model's buffers and other
+attributes, under the name `madstar.graph.buffers.MADE`: `made_in` reads them. What is drawn at random is not
+known, nor what it is written into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ _MAKERS = frozenset(
         *("scalar_tensor", "tril_indices", "triu_indices"),
     )
 )
+_NOT_HELD = ("_parameters", "_modules")
 _DRAWN = ("random", "normal", "uniform", "bernoulli", "dropout", "exponential", "multinomial", "rand")
 
 
@@ -52,17 +54,17 @@ class MadeValues(TorchFunctionMode):
         return made
 
     def label(self, module: nn.Module) -> None:
-        """Put the values that are known at the module's buffers; equal ones, such as masks, are one."""
+        """Put the values that are known at the module's tensors; equal ones, such as masks, are one."""
         different: dict[tuple[torch.Size, torch.dtype], list[Tensor]] = {}
-        for buffer in module.buffers():
-            value = self.value(buffer)
-            if value is not None and value.shape == buffer.shape and buffer.device.type == "meta":
-                value = value.to(buffer.dtype)
+        for tensor in _untrained(module):
+            value = self.value(tensor)
+            if value is not None and value.shape == tensor.shape and tensor.device.type == "meta":
+                value = value.to(tensor.dtype)
                 alike = different.setdefault((value.shape, value.dtype), [])
                 same = next((other for other in alike if torch.equal(other, value)), None)
                 if same is None:
                     alike.append(value)
-                setattr(buffer, MADE, value if same is None else same)
+                setattr(tensor, MADE, value if same is None else same)
 
     def value(self, tensor: Tensor) -> Tensor | None:
         """The value of a tensor on the meta device; None where it is not known."""
@@ -118,6 +120,25 @@ class MadeValues(TorchFunctionMode):
 
     def _forget(self, written: Any) -> None:
         self._unknown |= {_storage(leaf) for leaf in tree_leaves(written) if isinstance(leaf, Tensor)}
+
+
+def made_in(module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """The tensors of a module whose values its constructor makes known, each with them."""
+    for tensor in _untrained(module):
+        value = getattr(tensor, MADE, None)
+        if value is not None and value.shape == tensor.shape and tensor.device.type == "meta":
+            yield tensor, value.to(tensor.dtype)
+
+
+def _untrained(module: nn.Module) -> Iterator[Tensor]:
+    """The buffers of a module, and its attributes that are tensors or hold some; each once."""
+    found = {
+        id(leaf): leaf
+        for part in module.modules()
+        for leaf in tree_leaves([value for name, value in vars(part).items() if name not in _NOT_HELD])
+        if isinstance(leaf, Tensor)
+    }
+    yield from found.values()
 
 
 def _is_meta(leaf: Any) -> bool:

@@ -131,15 +131,6 @@ def _deeper(address: str, reached: Reached, seconds: float) -> Reached:
     return Reached(deep, chosen)
 
 
-def again(address: str, model: ZooModel) -> ZooModel:
-    """The same model anew, with nothing in it that an earlier run may have left."""
-    deep = "at full depth" in model.changes
-    fresh = load(
-        address, shrunk=model.size == "shrunk" and not deep, weights=SEED if _filled(model) else None
-    )
-    return dataclasses.replace(fresh, size=model.size, changes=model.changes)
-
-
 def _as_built(model: ZooModel) -> bool:
     return ALTERNATING not in model.changes and not _filled(model)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from madstar.errors import GraphError
+from madstar.zoo.made_values import MadeValues
 from madstar.zoo.model import ZooModel
 from madstar.zoo.packages import timm_package
 
@@ -40,8 +41,10 @@ def load_timm(name: str, *, overrides: dict[str, Any] | None = None) -> ZooModel
             f"timm:{name}: timm has no such model" + (f"; nearest: {', '.join(near)}" if near else "")
         )
     try:
-        with torch.device("meta"):
-            module = timm.create_model(name, pretrained=False, **(overrides or {})).eval()
+        with torch.device("meta"), MadeValues() as made:
+            module = timm.create_model(name, pretrained=False, **(overrides or {}))
+        made.label(module)
+        module.eval()
     except Exception as error:
         raise GraphError(
             f"timm:{name}: cannot be built: {type(error).__name__}: {str(error)[:240]}"

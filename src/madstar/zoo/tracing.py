@@ -20,7 +20,7 @@ from madstar.zoo.inputs.choose import Chosen, choose
 from madstar.zoo.inputs.facts import Facts, Inputs, has_weights
 from madstar.zoo.inputs.recipe import Recipe
 from madstar.zoo.model import ZooModel
-from madstar.zoo.reaching import ALTERNATING, again, reach, with_weights
+from madstar.zoo.reaching import ALTERNATING, reach, with_weights
 from madstar.zoo.source import load
 from madstar.zoo.timm_models import timm_input_size
 from madstar.zoo.values import KnownValues
@@ -103,10 +103,7 @@ def trace_address(address: str, *, shrunk: bool = False, seconds: float = 60.0) 
     if shrunk:
         if reached.chosen.recipe is None:
             raise GraphError(_refused(reached.model, reached.chosen))
-        traced = trace_model(reached.model, reached.chosen.recipe)
-        if traced.share < reached.chosen.trial.share:  # some models keep what they computed when first run
-            traced = trace_model(again(address, reached.model), reached.chosen.recipe)
-        return traced
+        return trace_model(reached.model, reached.chosen.recipe)
     model = load(address)
     if reached.chosen.recipe is None:
         raise GraphError(_refused(model, reached.chosen))

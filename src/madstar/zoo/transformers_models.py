@@ -19,7 +19,6 @@ from madstar.zoo.made_values import MadeValues
 from madstar.zoo.model import ZooModel
 from madstar.zoo.packages import missing_package, transformers_package
 from madstar.zoo.shrink import nested, shrink
-from madstar.zoo.values import Constants
 
 _LARGEST_CONFIG = 16 * 2**20
 """Bytes: a configuration file is a page, not a data set."""
@@ -206,7 +205,7 @@ def _build(name: str, config: Any, dtype: torch.dtype, weights: int | None) -> t
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(weights)
                 return AutoModel.from_config(config, dtype=dtype, trust_remote_code=False).eval()
-        with torch.device("meta"), Constants(), MadeValues() as made:
+        with torch.device("meta"), MadeValues() as made:
             model: torch.nn.Module = AutoModel.from_config(config, dtype=dtype, trust_remote_code=False)
         made.label(model)
         return model.eval()

@@ -11,7 +11,6 @@ It is a dispatch mode and may stand below a tracer: entered before it, it sees e
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,9 +22,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from madstar.graph.remembered import VALUED
 from madstar.zoo.answers import GUESSES
+from madstar.zoo.made_values import made_in
 
 LARGEST = 4_000_000
 """Elements of the largest tensors whose values are kept."""
+LARGEST_TABLE = 64
+"""Elements of the largest tensors of numbers made in a constructor whose values a run is given: strides and
+thresholds, which may decide what is computed; frequencies and sinusoids decide nothing."""
+LARGEST_INTEGERS = 1 << 17
+"""The same of whole numbers and masks."""
 MOST_OPERATIONS = 400_000
 """A model that takes more operations than this is stopped: a loop over something guessed."""
 
@@ -45,7 +50,6 @@ _MADE_OF_NOTHING = frozenset(
 )
 _MADE_LIKE = frozenset(("new_ones", "new_zeros", "new_full", "ones_like", "zeros_like", "full_like"))
 _COMPARISONS = frozenset(("gt", "ge", "lt", "le"))
-_VALUE = "_madstar_value"
 _READERS = ("tolist", "numpy", "__array__")
 _SHOWN = ("__format__", "__repr__")
 
@@ -76,20 +80,9 @@ class KnownValues(TorchDispatchMode):
         self._kept: list[Tensor] = []  # an id must not be given to another tensor
         self._sharing: dict[int, list[Tensor]] = {}  # by storage, those of known value
         self._functions = _Readers(self)
-        for name, buffer in module.named_buffers():
-            value = getattr(buffer, _VALUE, None)
-            if value is not None and value.shape == buffer.shape:
-                self._keep(buffer, value.to(buffer.dtype))
-            else:
-                self._know_buffer(name, buffer)
-
-    def _know_buffer(self, name: str, buffer: Tensor) -> None:
-        """Positions and token types are made in the constructor, where nothing has a value."""
-        if buffer.dtype == torch.int64 and buffer.dim() == 2 and buffer.device.type == "meta":
-            if "position_ids" in name:
-                self._keep(buffer, torch.arange(buffer.shape[1]).expand(buffer.shape).clone())
-            elif "token_type_ids" in name:
-                self._keep(buffer, torch.zeros(buffer.shape, dtype=torch.int64))
+        for tensor, value in made_in(module):
+            if value.numel() <= (LARGEST_TABLE if value.is_floating_point() else LARGEST_INTEGERS):
+                self._keep(tensor, value.clone())  # a run may write into it
 
     def __enter__(self) -> KnownValues:
         self._functions.__enter__()
@@ -149,6 +142,8 @@ class KnownValues(TorchDispatchMode):
             if name is not None:
                 self.touched.add(name)
         base = func._schema.name.partition("::")[2]
+        if base == "convolution":
+            _channels(*args)
         result = self._computed(func, base, args, kwargs, given)
         if result is not NotImplemented:
             return result
@@ -289,31 +284,6 @@ class _Readers(TorchFunctionMode):
         return value.item() if value.numel() == 1 else value.tolist()
 
 
-class Constants(TorchFunctionMode):
-    """While a model is built on the meta device, keeps the values of what `torch.tensor` makes.
-
-    Strides, paddings and tables of codes are buffers in some models and decide the control flow. A kept
-    value hangs on its tensor, where `KnownValues` finds it.
-    """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if func is torch.tensor and _device(kwargs) == "meta":
-            with contextlib.suppress(Exception):
-                setattr(made, _VALUE, torch.tensor(*args, **{**(kwargs or {}), "device": "cpu"}))
-        elif isinstance(made, Tensor) and any(
-            hasattr(arg, _VALUE) for arg in args if isinstance(arg, Tensor)
-        ):
-            values = [getattr(arg, _VALUE, None) if isinstance(arg, Tensor) else arg for arg in args]
-            with contextlib.suppress(
-                Exception
-            ):  # where another argument has no value, neither has the result
-                setattr(made, _VALUE, func(*values, **(kwargs or {})))
-        return made
-
-
 def _device(kwargs: Mapping[str, Any] | None) -> str:
     """The kind of device that a factory function is asked to make its tensor on."""
     device = (kwargs or {}).get("device")
@@ -324,6 +294,17 @@ def _like(tensor: Tensor) -> Tensor:
     """A meta tensor of the same shape, strides and dtype."""
     with torch.inference_mode(False):  # views of what was made outside it count versions
         return torch.empty_strided(tuple(tensor.shape), tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _channels(input: Tensor, weight: Tensor, *rest: Any) -> None:
+    """Refuse what a convolution with weights refuses; without, a transposed one takes any channels."""
+    *_, transposed, _, groups = rest
+    wanted = weight.shape[0] if transposed else weight.shape[1] * groups
+    if input.dim() == weight.dim() and input.shape[1] != wanted:
+        raise RuntimeError(
+            f"a convolution of {wanted} channels (weight {list(weight.shape)}, groups {groups}) is given "
+            f"{list(input.shape)}"
+        )
 
 
 def _storage(tensor: Tensor) -> int:

@@ -21,6 +21,7 @@ from ..varying import Binding, bindings, bound_item, differs, key_of
 from ..wiring import given as values_of
 from . import forms, joining, mixing, pointwise, slices
 from .reach import Linear, Reach, State, axis_index, highest, plain
+from .tables import Tables
 from .taken import Taken, Transfer, Unknown
 
 _PARTS = (pointwise, forms, slices, joining, mixing)
@@ -156,6 +157,7 @@ class _Follower:
 
     def __init__(self, graph: Graph, types: Mapping[str, BlockTypes], sizes: Mapping[str, int]):
         self.graph, self.types, self.sizes = graph, types, sizes
+        self.tables = Tables(graph)
         self.known: dict[tuple[str, str, tuple[State, ...]], list[State]] = {}
 
     def type(self, given: Type) -> Type:
@@ -185,7 +187,7 @@ class _Follower:
         self, definition: Definition, given: tuple[State, ...], path: str, binding: Binding
     ) -> list[State]:
         types = {ref: self.type(given) for ref, given in self.types[definition.name].types.items()}
-        states = {f"@{p.path}": plain(p.shape) for p in definition.parameters}
+        states = {f"@{p.path}": self.tables.state(definition, p) for p in definition.parameters}
         states |= {f"%{v.name}": s for v, s in zip(definition.inputs, given, strict=True)}
         for item in definition.items:
             if isinstance(bound := bound_item(item, binding), Node):

@@ -13,6 +13,7 @@ from .reach import (
     FALSE,
     FINITE,
     NONZERO,
+    OTHER,
     TRUE,
     Axes,
     Linear,
@@ -119,6 +120,7 @@ def _converted(t: Taken, one: State) -> Constraints:
     only = set(one.only)
     if before == "bool" and after != "bool":
         only |= {(NONZERO, linear) for linear in one.constraints(TRUE)}
+        only |= {(OTHER, linear) for linear in one.constraints(FALSE)}
     if after == "bool" and before != "bool":
         only |= {(TRUE, linear) for linear in one.constraints(NONZERO)}
     return frozenset(only)
@@ -135,6 +137,9 @@ def _sum(t: Taken, known: dict[str, State]) -> Found:
     only = {(FINITE, linear) for linear in a.constraints(FINITE) | b.constraints(FINITE)}
     if t.outputs[0].dtype == "bool":
         only |= {(TRUE, linear) for linear in a.constraints(TRUE) & b.constraints(TRUE)}
+    if sign < 0 and a.fill == 1 and alpha == 1:  # a mask the other way round
+        only |= {(NONZERO, linear) for linear in b.constraints(OTHER)}
+        only |= {(OTHER, linear) for linear in b.constraints(NONZERO)}
     return index, fill, frozenset(only)
 
 
@@ -154,6 +159,8 @@ def _product(t: Taken, known: dict[str, State]) -> Found:
     for one, two in ((a, b), (b, a)):
         if two.fill is not None and two.fill > 0:
             only |= {(FINITE, linear) for linear in one.constraints(FINITE)}
+        if _is_low(two):
+            only |= {(FINITE, linear) for linear in one.constraints(OTHER)}
     return index, fill, frozenset(only)
 
 
@@ -289,18 +296,25 @@ def triangle(t: Taken) -> list[State]:
         raise Unknown
     for axis in (rank - 2, rank - 1):
         state = fused(state, axis, t.cause)
-    row, column = axis_index(state.axes, rank - 2), axis_index(state.axes, rank - 1)
     if not state.axes[rank - 1] or not state.axes[rank - 2]:
         raise Unknown
+    return [cut_triangle(state, rank, t.op == "tril", offset)]
+
+
+def cut_triangle(state: State, rank: int, lower: bool, offset: int) -> State:
+    """A value of this rank, none of whose last two axes is of size 1, with one of its triangles zero."""
+    row, column = axis_index(state.axes, rank - 2), axis_index(state.axes, rank - 1)
     right = column.plus(row, -1).moved(-offset)  # at most 0 up to the diagonal
     left = row.plus(column, -1).moved(offset)
-    inside, outside = (right, left.moved(1)) if t.op == "tril" else (left, right.moved(1))
+    inside, outside = (right, left.moved(1)) if lower else (left, right.moved(1))
     only = set(state.only) | {(NONZERO, inside), (TRUE, inside)}
     if state.fill is not None and state.fill != 0:
         only.add((FALSE, outside))
+        if state.fill == 1:
+            only.add((OTHER, outside))
         if state.fill <= LOW:
             only.add((FINITE, outside))
-    return [State(state.axes, state.reaches, None, None, frozenset(only), state.veiled)]
+    return State(state.axes, state.reaches, None, None, frozenset(only), state.veiled)
 
 
 def _same(t: Taken) -> list[State]:

@@ -64,7 +64,7 @@ class Reach:
     cause: str = field(default="", compare=False)
 
 
-TRUE, FALSE, NONZERO, FINITE = "true", "false", "nonzero", "finite"
+TRUE, FALSE, NONZERO, FINITE, OTHER = "true", "false", "nonzero", "finite", "other than one"
 
 
 @dataclass(frozen=True, slots=True)

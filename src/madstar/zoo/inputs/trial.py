@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from madstar.errors import in_one_line
+from madstar.graph.restoring import restored
 from madstar.zoo.inputs.facts import Inputs, has_weights
 from madstar.zoo.values import KnownValues
 
@@ -52,7 +53,7 @@ def attempt(
     called = module if method == "forward" else getattr(module, method)
     output, error = None, ""
     try:
-        with torch.no_grad(), warnings.catch_warnings(), known:
+        with torch.no_grad(), warnings.catch_warnings(), restored(module), known:
             warnings.simplefilter("ignore")
             output = called(**given)
     except Exception as problem:

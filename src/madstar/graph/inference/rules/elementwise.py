@@ -117,10 +117,10 @@ def _comparison(o: Operands) -> list[Type]:
 
 def _where(o: Operands) -> list[Type]:
     condition = o.tensor("condition")
+    if "input" not in o.tensors and not o.has("input"):
+        raise NoRule  # the positions where it is true, or not zero
     if condition.dtype not in ("bool", "uint8"):
         raise Misfit("dtype", "condition of bool", str(condition), "condition")
-    if "input" not in o.tensors and not o.has("input"):
-        raise NoRule  # the positions where it is true
     given = [(slot, t) for slot, t in o.tensors.items() if slot in ("input", "other")]
     shape = o.broadcast(("condition", condition.shape), *((slot, t.shape) for slot, t in given))
     return [Type(shape, promoted_dtype(o, given, ("input", "other")))]

@@ -194,6 +194,7 @@ def _cat(o: Operands) -> list[Type]:
         size = other.shape[axis]
         o.want_shape(slot, (*first.shape[:axis], size, *first.shape[axis + 1 :]), f" ({given[0][0]} {first})")
         total = add(total, size)
+    given = o.many("tensors")  # also those that are empty
     dtype = promotion.result(t.dtype for _, t in given)
     if dtype is None:
         raise Misfit("dtype", "dtypes that go together", ", ".join(t.dtype for _, t in given), given[-1][0])

@@ -1,0 +1,7 @@
+"""Graphs made by a model that learned from graphs: see docs/tokens.md."""
+
+from .blocks import blocks_of, distinct
+from .generator import Conditions, Generator, fit
+from .search import Tally
+
+__all__ = ["Conditions", "Generator", "Tally", "blocks_of", "distinct", "fit"]

@@ -1,0 +1,168 @@
+"""A graph as the decisions that make it: definitions first, in canonical order, the whole last.
+
+    begin  domain  size  width  block+  end
+    block = ("block",) input+ ("body",) item* ("outputs",) pointer+ ("done",)
+    node  = ("node", OP, SLOTS) pointer... [("set", ATTRIBUTES)] [("weights", SHAPES)]
+    call  = ("call",) ("which", N) ("times", N) [("carried", PAIRS)] pointer...
+
+A pointer is ("from", N), an input of the block, or ("back", N), the N-th value before. What a node needs is
+said in the order of its slots; attributes and shapes of weights are relative (`relative.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from madstar.graph.hashing import canonical_order
+from madstar.graph.inference import Inference
+from madstar.graph.inference.engine import stated
+from madstar.graph.inference.types import Type
+from madstar.graph.model import Call, Definition, Graph, Item, Node
+from madstar.graph.statistics import statistics
+from madstar.graph.varying import differs
+from madstar.graph.wiring import given
+
+from ..tokens.writing import found_types
+from .relative import Inexpressible, relative, size_term
+
+Decision = tuple[Any, ...]
+SYMBOLS = {"batch": (2, 3), "length": (16, 24)}
+FARTHEST = 48
+"""How far back a pointer reaches."""
+
+
+def size_bucket(parameters: int) -> int:
+    """Half powers of ten: 0 for none, 1 for up to 3, 8 for up to 10^4."""
+    bucket = 0
+    while parameters >= 10 ** (bucket / 2) and bucket < 24:
+        bucket += 1
+    return bucket
+
+
+def domain_of(graph: Graph) -> str:
+    """What the graph's facts say it is for: "domain", else "genome" for what is made of one, else "other"."""
+    found = graph.facts.get("domain")
+    if isinstance(found, str) and found:
+        return found
+    return "genome" if str(graph.facts.get("source", "")).startswith("genome:") else "other"
+
+
+def width_of(graph: Graph) -> int:
+    """The width that sizes are said by: that of most weights' last dimensions."""
+    counts: dict[int, int] = {}
+    for definition in graph.definitions.values():
+        for parameter in definition.parameters:
+            for size in parameter.shape[-1:]:
+                counts[size] = counts.get(size, 0) + (size > 4)
+    if counts:
+        return max(counts, key=lambda size: (counts[size], size))
+    sizes = [dim for value in graph.main.inputs for dim in value.shape[-1:] if isinstance(dim, int)]
+    return max(sizes, default=1)
+
+
+def encode(graph: Graph, domain: str = "") -> list[Decision]:
+    """The decisions that make a graph. Raises Inexpressible for a graph that they cannot make.
+
+    That is one with turns that differ, buffers, a weight that is used twice in a block, types that inference
+    does not find, or a value that is taken from too far back. Weights that nothing takes are left out, and
+    those that blocks share become weights of each.
+    """
+    width = width_of(graph)
+    size = size_bucket(statistics(graph).parameters)
+    made: list[Decision] = [("begin",), ("domain", domain or domain_of(graph)), ("size", size)]
+    made.append(("width", width))
+    order = canonical_order(graph)
+    numbers = {name: number for number, name in enumerate(order)}
+    inference = Inference(graph.symbols)
+    for name, (items, _) in order.items():
+        made += Block(graph.definitions[name], items, numbers, width, inference).decisions()
+    return [*made, ("end",)]
+
+
+class Block:
+    """One definition on its way to decisions."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        items: list[Item],
+        numbers: Mapping[str, int],
+        width: int,
+        inference: Inference,
+    ) -> None:
+        self.block, self.items, self.numbers = definition, items, numbers
+        self.width, self.inference = width, inference
+        self.values = {f"%{value.name}": number for number, value in enumerate(definition.inputs)}
+        self.types = {f"%{v.name}": Type(v.shape, v.dtype) for v in definition.inputs}
+        self.own = {f"@{p.path}": p for p in definition.parameters}
+        self.used: set[str] = set()
+
+    def decisions(self, close: bool = True) -> list[Decision]:
+        """All of the block; with `close` False without its end."""
+        if self.block.varying:
+            raise Inexpressible
+        made: list[Decision] = [("block",)]
+        for value in self.block.inputs:
+            terms = tuple(size_term(size, (), self.width) for size in value.shape)
+            made.append(("input", value.dtype, terms))
+        made.append(("body",))
+        for item in self.items:
+            made += self._node(item) if isinstance(item, Node) else self._call(item)
+            for value in given(item):
+                self.values[f"%{value.name}"] = len(self.values)
+                self.types[f"%{value.name}"] = Type(value.shape, value.dtype)
+        if not close:
+            return made
+        made.append(("outputs",))
+        made += [self._pointer(ref) for ref in self.block.outputs]
+        return [*made, ("done",)]
+
+    def _pointer(self, ref: str) -> Decision:
+        if ref not in self.values:
+            raise Inexpressible  # a weight that is no argument of an operation
+        number = self.values[ref]
+        if number < len(self.block.inputs):
+            return ("from", number)
+        if len(self.values) - number > FARTHEST:
+            raise Inexpressible
+        return ("back", len(self.values) - number)
+
+    def _node(self, node: Node) -> list[Decision]:
+        held = [argument for argument in node.arguments if argument.source in self.own]
+        taken = [argument for argument in node.arguments if argument.source not in self.own]
+        slots = tuple((a.slot, "w" if a.source in self.own else "v") for a in node.arguments)
+        made: list[Decision] = [("node", node.op, slots), *(self._pointer(a.source) for a in taken)]
+        operands = [self.types[argument.source].shape for argument in taken]
+        shapes = []
+        for argument in held:
+            if argument.source in self.used:
+                raise Inexpressible  # one weight in two places
+            self.used.add(argument.source)
+            weight = self.own[argument.source]
+            if not weight.trained and not (node.op == "batch_norm" and argument.slot.startswith("running_")):
+                raise Inexpressible  # nothing would say what the buffer holds
+            terms = tuple(size_term(size, operands, self.width) for size in weight.shape)
+            shapes.append((terms, weight.dtype, weight.trained))
+        attributes = tuple((name, relative(v, operands, self.width)) for name, v in node.attributes)
+        made.append(("set", attributes))
+        if held:
+            made.append(("weights", tuple(shapes)))
+        tensors = {a.slot: self.types[a.source] for a in taken}
+        tensors |= {a.slot: Type(self.own[a.source].shape, self.own[a.source].dtype) for a in held}
+        ordered = {a.slot: tensors[a.slot] for a in node.arguments}
+        if found_types(self.inference, node.op, ordered, node.attributes) != stated(node.outputs):
+            raise Inexpressible
+        return made
+
+    def _call(self, call: Call) -> list[Decision]:
+        if differs(call):
+            raise Inexpressible
+        made: list[Decision] = [
+            ("call",),
+            ("which", self.numbers[self.block.name] - self.numbers[call.definition]),
+        ]
+        made.append(("times", call.count))
+        if call.count > 1:
+            made.append(("carried", tuple(sorted(call.carried))))
+        return made + [self._pointer(ref) for ref in call.arguments]

@@ -1,0 +1,147 @@
+"""A training from start to end: validated as it goes, the best kept, resumable at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...errors import ConfigurationError
+from ..transformer.config import TransformerConfig
+from .checkpoint import (
+    TRAINING,
+    load_training,
+    save_model,
+    save_training,
+    saved_settings,
+)
+from .data import TrainingData
+from .training import Trainer, TrainingSettings
+from .validation import validate
+
+_VALIDATIONS = 8
+_TRIAL = 8
+_OVERHEAD = 1.12
+"""Share of the time that validation and saving add, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far a training is: losses are running means by task, `scores` those of the last validation."""
+
+    step: int
+    steps: int
+    seconds: float
+    nodes: int
+    losses: dict[str, float]
+    scores: dict[str, float]
+
+
+def train(
+    data: TrainingData,
+    out: Path,
+    config: TransformerConfig,
+    settings: TrainingSettings,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    told: Mapping[str, Any] | None = None,
+    device: str | torch.device = "cpu",
+    watcher: Callable[[Told], None] | None = None,
+    save_seconds: float = 60.0,
+) -> dict[str, Any]:
+    """Train a transformer into a folder; returns the facts written beside the model.
+
+    Args:
+        data: What to learn from.
+        out: Where the model goes, and the state of the training.
+        config: The sizes.
+        settings: Steps, rates and seed.
+        minutes: Instead of the settings' steps as many as fit, by the time of the first few. How many they
+            were is kept: a resumed training, or one with those steps, gives the same model.
+        resume: Go on from where the training in `out` is; sizes, settings and minutes are those it has.
+        told: What else is to stand beside the model, such as the split it was trained on.
+        device: Where to compute; on a GPU in bfloat16.
+        watcher: Told after every step.
+        save_seconds: How often the state is saved.
+
+    Raises:
+        ConfigurationError: no minutes at all.
+        DataError: nothing to resume, or another training than this.
+    """
+    if minutes is not None and not minutes > 0:
+        raise ConfigurationError(f"minutes is {minutes:g}: give more than 0")
+    if resume:
+        config, settings = saved_settings(out)
+    elif minutes is not None:
+        settings = replace(settings, steps=_steps_in(minutes, data, config, settings, device))
+    trainer = Trainer(data, config, settings, device)
+    if resume:
+        load_training(trainer, out)
+    facts: dict[str, Any] = {}
+    scores: dict[str, float] = {}
+    saved = time.monotonic()
+
+    def progress(step: int, steps: int) -> None:
+        nonlocal saved
+        if watcher is not None:
+            watcher(Told(step, steps, trainer.seconds, trainer.nodes, trainer.losses, scores))
+        if time.monotonic() - saved > save_seconds and step < steps:
+            save_training(trainer, out)
+            saved = time.monotonic()
+
+    for until in stops(trainer.step, settings.steps):
+        trainer.advance(until, progress)
+        scores = validate(trainer.model, data.valid, data.views)
+        figure = scores.get("mean", float(trainer.step))  # with nothing to choose by, the last is the best
+        if trainer.best is None or figure >= trainer.best[0]:
+            trainer.best = (figure, trainer.step)
+            facts = _facts(trainer, scores) | dict(told or {})
+            save_model(trainer.model, out, facts)
+        save_training(trainer, out)
+        saved = time.monotonic()
+    (out / TRAINING).unlink(missing_ok=True)
+    return facts or _read_facts(out)
+
+
+def stops(step: int, steps: int) -> Iterable[int]:
+    """The steps after this one at which is validated: the end, and eighths of the way."""
+    every = max(1, -(-steps // _VALIDATIONS))
+    return [at for at in (*range(every, steps, every), steps) if at > step]
+
+
+def _facts(trainer: Trainer, scores: dict[str, float]) -> dict[str, Any]:
+    return {
+        "dataset": trainer.data.hash,
+        "step": trainer.step,
+        "settings": trainer.settings.to_dict(),
+        "validation": {name: round(value, 6) for name, value in scores.items()},
+        "parameters": trainer.model.parameter_count,
+    }
+
+
+def _read_facts(out: Path) -> dict[str, Any]:
+    from .checkpoint import load_model
+
+    return load_model(out)[1]
+
+
+def _steps_in(
+    minutes: float,
+    data: TrainingData,
+    config: TransformerConfig,
+    settings: TrainingSettings,
+    device: str | torch.device,
+) -> int:
+    """How many steps fit, by a trial of a few."""
+    trial = Trainer(data, config, replace(settings, steps=10_000), device)
+    trial.advance(1)  # the first takes longer
+    before = trial.seconds
+    trial.advance(2)
+    trial.advance(2 + _TRIAL, stop=lambda: trial.seconds > 6 * minutes)
+    each = max(1e-4, (trial.seconds - before) / (trial.step - 1))
+    return max(1, int((minutes * 60 - trial.seconds) / (each * _OVERHEAD)))

@@ -1,0 +1,1 @@
+"""The graph transformer: attention over typed edges, with heads for every task."""

@@ -1,0 +1,106 @@
+"""The graph transformer: from a batch of graphs to a vector for every node, block and graph."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..features import ATTRIBUTE_BUCKETS, COLUMNS, OperationTable
+from .batch import Batch
+from .config import TransformerConfig
+from .layers import EDGE_TYPES, NEIGHBOURS, Layer, edge_matrices
+from .relations import CODES, NONE, ORDERS
+
+_NEVER = -1e9
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a batch: `tokens` of every node and block, `pooled` of each graph."""
+
+    tokens: Float[Tensor, "g t width"]
+    pooled: Float[Tensor, "g width"]
+
+
+class GraphEncoder(nn.Module):
+    """Nodes and blocks as tokens; a node's copies are one token with a count.
+
+    A token is the sum of embeddings of its categories (`features.py`). Every layer attends among all tokens
+    of the graph, with a bias for each head that depends on what the two are to one another
+    (`relations.py`), as Ying et al. (arXiv 2106.05234) do with distances, and adds messages along direct
+    edges by the position of the argument, as relational networks do (Schlichtkrull et al., arXiv 1703.06103).
+    """
+
+    def __init__(self, config: TransformerConfig, table: OperationTable) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        sizes = [size for _, size in COLUMNS]
+        self.operation = nn.Embedding(table.size, width)
+        self.column = nn.Embedding(sum(sizes), width)
+        self.attribute = nn.Embedding(ATTRIBUTE_BUCKETS, width, padding_idx=0)
+        starts = torch.tensor([sum(sizes[:i]) for i in range(len(sizes))])
+        self.starts: Tensor
+        self.register_buffer("starts", starts, persistent=False)
+        self.pair_bias = nn.Embedding(CODES, config.layers * config.heads)
+        self.order_bias = nn.Embedding(ORDERS, config.layers * config.heads) if config.order else None
+        types = len(EDGE_TYPES) + (len(NEIGHBOURS) if config.order else 0)
+        self.layers = nn.ModuleList(
+            Layer(width, config.heads, types, config.expansion, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.RMSNorm(width)
+        self.pool = nn.Linear(2 * width, width)
+        self.dropout = nn.Dropout(config.dropout)
+        for embedding in (self.operation, self.column, self.attribute):
+            nn.init.normal_(embedding.weight, std=0.2)
+        for bias in (self.pair_bias, self.order_bias):
+            if bias is not None:
+                nn.init.zeros_(bias.weight)
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Vectors of a batch of graphs."""
+        return self.encode(
+            batch.operations,
+            batch.columns,
+            batch.attributes,
+            batch.relations,
+            batch.orders,
+            batch.nodes,
+        )
+
+    def encode(
+        self,
+        operations: Int[Tensor, "g t"],
+        columns: Int[Tensor, "g t columns"],
+        attributes: Int[Tensor, "g t attributes"],
+        relations: Int[Tensor, "g t t"],
+        orders: Int[Tensor, "g t t"],
+        nodes: Int[Tensor, " g"],
+    ) -> Encoded:
+        """The same from tensors, which is what is traced."""
+        x = self.operation(operations) + self.column(columns + self.starts).sum(-2)
+        x = self.dropout(x + self.attribute(attributes).sum(-2))
+        bias = self._bias(relations, orders)
+        matrices = edge_matrices(relations, orders if self.config.order else None).to(x.dtype)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, bias[number], matrices)
+        x = self.norm(x)
+        return Encoded(x, self._pooled(x, nodes))
+
+    def _bias(
+        self, relations: Int[Tensor, "g t t"], orders: Int[Tensor, "g t t"]
+    ) -> Float[Tensor, "layers g heads t t"]:
+        bias = self.pair_bias(relations.int())
+        if self.order_bias is not None:
+            bias = bias + self.order_bias(orders.int())
+        bias = bias + (relations == NONE).to(bias.dtype)[..., None] * _NEVER
+        return bias.unflatten(-1, (self.config.layers, self.config.heads)).permute(3, 0, 4, 1, 2)
+
+    def _pooled(self, x: Float[Tensor, "g t width"], nodes: Int[Tensor, " g"]) -> Float[Tensor, "g width"]:
+        """The mean of the nodes beside the block that is the whole."""
+        seen = torch.arange(x.shape[1], device=x.device)[None, :] < nodes[:, None]
+        mean = (x * seen[..., None]).sum(1) / nodes[:, None]
+        whole = x.gather(1, nodes[:, None, None].expand(-1, 1, x.shape[2])).squeeze(1)
+        return self.pool(torch.cat([mean, whole], -1))

@@ -1,0 +1,115 @@
+"""What is asked of the encoder's vectors: a head for every task."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from .relations import CODES, ORDERS
+
+POSITIONS = 8
+"""Argument positions that are told apart; later ones are the last."""
+
+_NEVER = -1e9
+
+
+class OperationHead(nn.Module):
+    """Scores of all known operations for a node."""
+
+    def __init__(self, width: int, operations: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.RMSNorm(width))
+        self.scores = nn.Linear(width, operations)
+
+    def forward(self, x: Float[Tensor, "k width"]) -> Float[Tensor, "k operations"]:
+        """Logits."""
+        return self.scores(self.inner(x))
+
+
+class SourceRows(NamedTuple):
+    """k questions for the source of an argument: of which graph, which argument, and what all tokens are to
+    the node that asks. `allowed` are the nodes that may be the answer."""
+
+    graph: Int[Tensor, " k"]
+    positions: Int[Tensor, " k"]
+    relations: Int[Tensor, "k t"]
+    orders: Int[Tensor, "k t"]
+    same_shape: Bool[Tensor, "k t"]
+    allowed: Bool[Tensor, "k t"]
+
+
+class SourceHead(nn.Module):
+    """Scores of the nodes that may give an argument of a node, from both vectors and what the pair is."""
+
+    def __init__(self, width: int, order: bool) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.position = nn.Embedding(POSITIONS, width)
+        self.pair = nn.Embedding(CODES, 1)
+        self.order = nn.Embedding(ORDERS, 1) if order else None
+        self.same_shape = nn.Parameter(torch.zeros(2))
+        self.missing = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        for each in (self.pair, self.order):
+            if each is not None:
+                nn.init.zeros_(each.weight)
+
+    def forward(
+        self,
+        asking: Float[Tensor, "k width"],
+        tokens: Float[Tensor, "g t width"],
+        rows: SourceRows,
+    ) -> tuple[Float[Tensor, "k t"], Float[Tensor, " k"]]:
+        """Scores of each token as the source, and a logit of whether anything is missing there."""
+        asked = asking + self.position(rows.positions.clamp(0, POSITIONS - 1))
+        query = self.query(asked)
+        keys = self.key(tokens)[rows.graph]
+        scores = (keys @ query[:, :, None]).squeeze(-1) * query.shape[-1] ** -0.5
+        scores = scores + self.pair(rows.relations.int()).squeeze(-1)
+        if self.order is not None:
+            scores = scores + self.order(rows.orders.int()).squeeze(-1)
+        scores = scores + torch.where(rows.same_shape, self.same_shape[1], self.same_shape[0])
+        return scores.masked_fill(~rows.allowed, _NEVER), self.missing(asked).squeeze(-1)
+
+
+class GapHead(nn.Module):
+    """Where something is missing: a score of every node, and of the graph's being whole."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.whole = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "g t width"],
+        pooled: Float[Tensor, "g width"],
+        nodes: Int[Tensor, " g"],
+    ) -> Float[Tensor, "g 1+t"]:
+        """Logits of "nothing is missing", then of each node as the place."""
+        places = self.place(tokens).squeeze(-1)
+        outside = torch.arange(tokens.shape[1], device=tokens.device)[None, :] >= nodes[:, None]
+        return torch.cat([self.whole(pooled), places.masked_fill(outside, _NEVER)], 1)
+
+
+def incomplete(logits: Float[Tensor, "g 1+t"]) -> Float[Tensor, " g"]:
+    """How much likelier a gap anywhere is than none, as a logit."""
+    return logits[:, 1:].logsumexp(-1) - logits[:, 0]
+
+
+class NextHead(nn.Module):
+    """What comes after the nodes so far: its operation; given that, the source of each of its arguments."""
+
+    def __init__(self, width: int, operations: int, order: bool) -> None:
+        super().__init__()
+        self.operation = OperationHead(width, operations)
+        self.chosen = nn.Embedding(operations + 1, width)
+        self.sources = SourceHead(width, order)
+
+    def asking(
+        self, last: Float[Tensor, "k width"], operations: Int[Tensor, " k"]
+    ) -> Float[Tensor, "k width"]:
+        """The vector that asks for the sources of a node of these operations (-1 unknown)."""
+        return last + self.chosen(operations + 1)

@@ -1,0 +1,218 @@
+"""Training: one seed is one result, a killed one goes on bit for bit, what is on disk fits or is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.learning.pretraining.made_data import SHORT, TINY, made_data
+
+from madstar.errors import ConfigurationError, DataError
+from madstar.learning.pretraining.answering import Masked, Next, Sources, Suspicion, embeddings, predict
+from madstar.learning.pretraining.checkpoint import MODEL, TRAINING, WEIGHTS, load_model, save_training
+from madstar.learning.pretraining.running import Told, _steps_in, stops, train
+from madstar.learning.pretraining.training import Trainer, TrainingSettings
+from madstar.learning.pretraining.validation import area_under_curve, reciprocal_rank
+
+ROOT = Path(__file__).parents[3]
+
+_CHILD = """
+import sys, torch
+from pathlib import Path
+sys.path.insert(0, {root!r})
+torch.set_num_threads(1)
+from madstar.learning.pretraining.running import train
+from tests.learning.pretraining.made_data import SHORT, TINY, made_data
+def told(t):
+    print(t.step, flush=True)
+train(made_data(), Path(sys.argv[1]), TINY, SHORT, watcher=told, save_seconds=0.0, resume=len(sys.argv) > 2)
+"""
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / WEIGHTS).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained")
+    train(made_data(), out, TINY, SHORT)
+    return out
+
+
+def test_a_killed_training_goes_on_bit_for_bit(trained, tmp_path):
+    command = [sys.executable, "-c", _CHILD.format(root=str(ROOT)), str(tmp_path)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) == 7:
+            os.kill(child.pid, signal.SIGKILL)
+            break
+    assert child.wait(60) == -signal.SIGKILL
+    child.stdout.close()
+    assert (tmp_path / TRAINING).is_file()
+    told: list[Told] = []
+    train(made_data(), tmp_path, TINY, SHORT, resume=True, watcher=told.append)
+    assert 1 < told[0].step <= 9
+    assert weights(tmp_path) == weights(trained)
+    assert json.loads((tmp_path / MODEL).read_text()) == json.loads((trained / MODEL).read_text())
+    assert not (tmp_path / TRAINING).exists()
+
+
+def test_another_seed_is_another_result(trained, tmp_path):
+    train(made_data(), tmp_path, TINY, replace(SHORT, seed=4))
+    assert weights(tmp_path) != weights(trained)
+
+
+def test_training_lowers_the_losses_of_all_tasks():
+    data = made_data()
+    settings = replace(SHORT, steps=24, graphs=12, learning_rate=1e-2)
+    trainer = Trainer(data, replace(TINY, dropout=0.0), settings)
+    trainer.advance(4)
+    first = dict(trainer.losses)
+    trainer.advance(20)
+    trainer.losses.clear()
+    trainer.advance(24)
+    assert {"operation", "link", "incomplete", "completion"} <= set(first)
+    for task in set(first) & set(trainer.losses):
+        assert trainer.losses[task] < first[task], task
+
+
+def test_answers_have_the_forms_that_are_judged(trained):
+    model, facts = load_model(trained)
+    data = made_data()
+    assert facts["dataset"] == "made"
+    for limit in (TINY.limit, 16):  # whole, and in parts
+        model.config = replace(model.config, limit=limit)
+        for task, examples in data.valid.items():
+            for example, answer in zip(examples, predict(model, examples, data.views), strict=True):
+                shown = data.views[example.entry]
+                if task == "operation":
+                    assert isinstance(answer, Masked)
+                    assert len(answer.operations) == len(example.masked)
+                elif task == "link":
+                    assert isinstance(answer, Sources)
+                    targets = [shown.edges[i].target for i in example.removed]
+                    assert [len(s) for s in answer.scores] == targets
+                    assert len(answer.missing) == len(example.removed) + len(example.decoys)
+                elif task == "incomplete":
+                    assert isinstance(answer, Suspicion)
+                    assert len(answer.places) == len(shown) - (example.deleted >= 0)
+                elif task == "completion":
+                    assert isinstance(answer, Next)
+                    wanted = [e for e in shown.edges if e.kind == "data" and e.target == example.given]
+                    assert [len(s) for s in answer.scores] == [example.given] * len(wanted)
+                else:
+                    assert answer in ("text", "audio")
+
+
+def test_answers_do_not_depend_on_their_batch(trained):
+    model, _ = load_model(trained)
+    data = made_data()
+    examples = [*data.valid["incomplete"], *data.valid["operation"]]
+    together = predict(model, examples, data.views)
+    for example, answer in zip(examples, together, strict=True):
+        (alone,) = predict(model, [example], data.views)
+        for a, b in zip(alone[-1:], answer[-1:], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_embeddings_are_of_graphs(trained):
+    model, _ = load_model(trained)
+    views = list(made_data().views.values())
+    found = embeddings(model, views)
+    assert found.shape == (len(views), TINY.width)
+    np.testing.assert_allclose(found[1], embeddings(model, [views[1]])[0], rtol=1e-3, atol=1e-4)
+
+
+def test_minutes_become_steps_that_are_kept(tmp_path, monkeypatch):
+    clock = iter(range(10_000))  # every step takes two seconds: when it begins and when it ends
+    monkeypatch.setattr("madstar.learning.pretraining.training.time.monotonic", lambda: 2.0 * next(clock))
+    short, longer = (_steps_in(m, made_data(), TINY, SHORT, "cpu") for m in (0.1, 2.0))
+    assert short == 1  # however little fits
+    assert 40 <= longer <= 60
+    monkeypatch.undo()
+    with pytest.raises(ConfigurationError, match="minutes"):
+        train(made_data(), tmp_path, TINY, SHORT, minutes=0)
+
+
+def damaged(folder: Path, trained: Path, how: str) -> None:
+    document = json.loads((trained / MODEL).read_text())
+    content = weights(trained)
+    if how == "schema":
+        document["schema"] = "madstar.graph-transformer/9"
+    elif how == "arrays":
+        document["arrays"] = "0"
+    elif how == "width":
+        document["config"]["width"] = 32
+    elif how == "operations":
+        document["operations"] = document["operations"][:2]
+    elif how == "fields":
+        del document["labels"]
+    elif how == "torn":
+        content = content[: len(content) // 2]
+    text = json.dumps(document)
+    (folder / MODEL).write_text(text[:50] if how == "text" else "[]" if how == "list" else text)
+    (folder / WEIGHTS).write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["schema", "arrays", "width", "operations", "fields", "torn", "text", "list"])
+def test_a_checkpoint_that_does_not_fit_is_one_line(trained, tmp_path, how):
+    damaged(tmp_path, trained, how)
+    with pytest.raises(DataError, match=str(tmp_path)) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(DataError, match="madstar learn train"):
+        load_model(tmp_path)
+    with pytest.raises(DataError, match="without --resume"):
+        train(made_data(), tmp_path, TINY, SHORT, resume=True)
+
+
+def test_another_dataset_is_not_gone_on_with(tmp_path):
+    data = made_data()
+    trainer = Trainer(data, TINY, SHORT)
+    trainer.advance(1)
+    save_training(trainer, tmp_path)
+    with pytest.raises(DataError, match="another dataset"):
+        train(replace(data, hash="other"), tmp_path, TINY, SHORT, resume=True)
+
+
+def test_validation_is_at_eighths_and_at_the_end():
+    assert list(stops(0, 16)) == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert next(iter(stops(5, 16))) == 6
+    assert list(stops(0, 3)) == [1, 2, 3]
+    assert list(stops(0, 17))[-1] == 17
+
+
+def test_figures():
+    assert reciprocal_rank(np.array([1.0, 3.0, 2.0]), 2) == 0.5
+    assert reciprocal_rank(np.array([2.0, 2.0]), 0) == 0.5
+    assert area_under_curve([1.0, 2.0], [0.0, 1.0]) == pytest.approx(0.875)
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"graphs": 0}, {"part": 3}, {"learning_rate": 0.0}])
+def test_impossible_settings(change):
+    with pytest.raises(ConfigurationError):
+        TrainingSettings(**change)
+
+
+def test_torch_is_left_as_it_was(tmp_path):
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    trainer = Trainer(made_data(), TINY, SHORT)
+    trainer.advance(2)
+    assert time.monotonic() > 0
+    torch.testing.assert_close(torch.rand(3), wanted)
