@@ -20,9 +20,9 @@ from madstar.archive import Archive, EvaluationRow
 from .commands import ENVIRONMENT, TINY, Result, invoke, strict_json, words_in
 from .test_search import BASELINES
 
-CANDIDATES = 6
-# Small rungs, but enough of them that the search is under way when the signal comes.
-LONGER = ("--minutes", "5", "--candidates", str(CANDIDATES), "--rungs", "10,30")
+CANDIDATES = 3
+# With the baselines seven evaluations at the least, so that the search is under way when the signal comes.
+LONGER = ("--minutes", "5", "--candidates", str(CANDIDATES), "--rungs", "4,12")
 
 
 def start(arguments: Sequence[object], directory: Path) -> "subprocess.Popen[str]":

@@ -45,7 +45,8 @@ def task(text: Path, tmp_path_factory: pytest.TempPathFactory) -> TextTask:
 
 def settings(**values: Any) -> Any:
     base: dict[str, Any] = {"objectives": ("quality",), "rungs": RUNGS, "workers": 2, "candidates": 30}
-    base |= {"baselines": False, "width": 16, "min_depth": 4, "max_depth": 4}
+    # A quick strategy, where it is the coordinator that is looked at.
+    base |= {"baselines": False, "width": 16, "min_depth": 4, "max_depth": 4, "strategy": "nsga2"}
     return make_settings(**{**base, **values})
 
 
@@ -66,7 +67,7 @@ def test_a_pretended_pool_ends_jobs_in_time_and_no_two_on_one_worker() -> None:
 
 @pytest.mark.parametrize("strategy", ["nsga2", "regularised", "local", "random", "screened"])
 def test_runs_repeat_and_finalists_get_their_share(strategy: str, task: TextTask, tmp_path: Path) -> None:
-    chosen = settings(strategy=strategy, workers=1)
+    chosen = settings(strategy=strategy, workers=1, candidates=20)
     first = simulate(chosen, task, landscape, tmp_path, "a", own_time=False).summary()
     again = simulate(chosen, task, landscape, tmp_path, "b", own_time=False).summary()
     told = [[(r.candidate, r.rung, r.stage, r.seed, r.values) for r in s.evaluations] for s in (first, again)]

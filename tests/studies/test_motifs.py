@@ -66,8 +66,20 @@ def study(*runs: RunSummary, **given: object) -> MotifStudy:
     return motifs(runs, **settings)  # type: ignore[arg-type]
 
 
-def test_a_planted_motif_is_found(planted: list[RunSummary]) -> None:
-    found = study(*planted)
+@pytest.fixture(scope="module")
+def pooled(planted: list[RunSummary]) -> MotifStudy:
+    """The study of all three."""
+    return study(*planted)
+
+
+@pytest.fixture(scope="module")
+def alone(planted: list[RunSummary]) -> list[MotifStudy]:
+    """The study of each."""
+    return [study(run) for run in planted]
+
+
+def test_a_planted_motif_is_found(pooled: MotifStudy) -> None:
+    found = pooled
     best = found.motifs[0]
     assert PLANTED in {best.pattern, *best.also, *generalisations(best.pattern)}
     assert best.q < 0.01
@@ -76,9 +88,7 @@ def test_a_planted_motif_is_found(planted: list[RunSummary]) -> None:
     assert all(motif.q >= best.q for motif in found.motifs)
 
 
-def test_pooled_runs_are_surer_and_add_up(planted: list[RunSummary]) -> None:
-    alone = [study(run) for run in planted]
-    pooled = study(*planted)
+def test_pooled_runs_are_surer_and_add_up(pooled: MotifStudy, alone: list[MotifStudy]) -> None:
     assert pooled.winners == sum(one.winners for one in alone) == 45
     found = next(m for m in pooled.motifs if PLANTED in (m.pattern, *m.also))
     each = [m for one in alone for m in one.motifs if found.pattern in (m.pattern, *m.also)]
@@ -99,8 +109,8 @@ def test_random_winners_have_no_motifs() -> None:
     assert found == 0 < independent  # which is what counting relatives as strangers would have found
 
 
-def test_without_parents_p_is_the_exact_binomial(planted: list[RunSummary]) -> None:
-    result = study(planted[0])
+def test_without_parents_p_is_the_exact_binomial(planted: list[RunSummary], alone: list[MotifStudy]) -> None:
+    result = alone[0]
     assert result.effective == result.winners
     assert result.motifs
     chance = background(planted[0].settings.space(256), (), planted[0].settings.training.length, 600, 0)
@@ -112,8 +122,8 @@ def test_without_parents_p_is_the_exact_binomial(planted: list[RunSummary]) -> N
         assert motif.p == pytest.approx(min(1, 2 * min(upper, lower)))
 
 
-def test_against_others_is_fishers_test(planted: list[RunSummary]) -> None:
-    for motif in study(planted[0]).motifs[:20]:
+def test_against_others_is_fishers_test(alone: list[MotifStudy]) -> None:
+    for motif in alone[0].motifs[:20]:
         lost = 60 - motif.winners
         table = [[motif.held, motif.winners - motif.held], [round(motif.others * lost)]]
         table[1].append(lost - table[1][0])
@@ -250,15 +260,15 @@ def test_winners(planted: list[RunSummary], rule: str) -> None:
     assert all(quality >= worst for quality in lost)
 
 
-def test_a_study_says_the_same_twice(planted: list[RunSummary]) -> None:
-    first, second = (study(planted[0]).to_dict() for _ in range(2))
+def test_a_study_says_the_same_twice(planted: list[RunSummary], alone: list[MotifStudy]) -> None:
+    first, second = alone[0].to_dict(), study(planted[0]).to_dict()
     assert json.dumps(first) == json.dumps(second)
     assert first["runs"][0]["seeds"] == "none"
     assert first["motifs"][0]["holders"][0][0] == "run-0"
 
 
-def test_folded_motifs_say_different_things(planted: list[RunSummary]) -> None:
-    result = study(*planted)
+def test_folded_motifs_say_different_things(pooled: MotifStudy) -> None:
+    result = pooled
     by_holders: dict[tuple, list[Pattern]] = {}
     for motif in result.motifs:
         by_holders.setdefault(motif.holders, []).append(motif.pattern)
@@ -267,8 +277,8 @@ def test_folded_motifs_say_different_things(planted: list[RunSummary]) -> None:
     assert sum(1 + len(motif.also) for motif in result.motifs) == result.tested
 
 
-def test_places_add_up(planted: list[RunSummary]) -> None:
-    places = study(*planted).places
+def test_places_add_up(pooled: MotifStudy) -> None:
+    places = pooled.places
     assert places.layers
     assert set(places.classes) == {"SA-1", "Rec-1", "GConv-1", "GMemless"}
     for shares in (places.winners, places.random):

@@ -86,6 +86,9 @@ class Small:
             self.made["classification"].append(Classified(entry, "gated" if gated else "plain"))
             self.made["performance"].append(Measured(entry, "quality", "short", float(len(view)), None, 1))
 
+    def graph(self, key: str) -> Graph:
+        return graph_of(self.views[key], key, "text")
+
     def examples(self, task: str) -> Sequence[Any]:
         return self.made[task]
 

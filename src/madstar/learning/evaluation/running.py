@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ...errors import DataError
+from ...graph.model import Graph
 from ..baselines.learner import Learner, Views
 from ..datasets.examples import TASKS, Classified, Example
 from .judging import Contexts, judge
@@ -27,6 +28,9 @@ class Corpus(Protocol):
     @property
     def views(self) -> Views:
         """By entry."""
+
+    def graph(self, key: str) -> Graph:
+        """The graph of an entry."""
 
     def examples(self, task: str) -> Sequence[Example]:
         """All examples of a task; none where the dataset has none."""

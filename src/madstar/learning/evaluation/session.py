@@ -13,6 +13,7 @@ from ..baselines.catalogue import learners
 from ..baselines.learner import Learner
 from ..baselines.networks.learner import ENCODERS, Network, Trained
 from ..datasets.examples import TASKS
+from ..predictor.learner import GraphProcess
 from ..pretraining.training import TrainingSettings
 from .rows import add_row, name_of, read_rows
 from .running import Corpus, Division, key, tasks_with_examples, tried
@@ -49,7 +50,8 @@ class Wanted:
             raise ConfigurationError(f"there is no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
         if not self.split_seeds or not self.seeds:
             raise ConfigurationError("no seeds: give at least one split seed and one seed")
-        names = [learner.name for task in TASKS for learner in learners(task)] + list(ENCODERS)
+        names = [learner.name for task in TASKS for learner in learners(task)]
+        names += [GraphProcess.name, *ENCODERS]
         if unknown := [name for name in self.learners if name not in names]:
             raise ConfigurationError(
                 f"there is no learner {unknown[0]!r}; learners are {', '.join(dict.fromkeys(names))}"
@@ -123,7 +125,10 @@ class _Session:
     def counted(self, division: Division, tasks: Sequence[str], seed: int) -> None:
         """The learners of each task that are no networks."""
         for task in tasks:
-            for learner in learners(task):
+            found = learners(task)
+            if task == "performance":
+                found.append(GraphProcess(self.corpus.graph))
+            for learner in found:
                 if not self.wanted.learners or learner.name in self.wanted.learners:
                     self.one(learner, task, division, seed)
 
