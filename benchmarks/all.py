@@ -3,7 +3,7 @@
     python -m benchmarks.all
 
 Left out are those that need something beside the project: `graph_peers` (other tracers in a folder) and
-`full_protocol` (a GPU).
+`full_protocol` (a GPU). Those of learning want a dataset in runs/learning, of `madstar learn dataset`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ NAMES = (
     *("generation", "quick_protocol", "racing"),
     *("proxy mad --budget quick", "proxy mad --budget standard", "proxy text", "proxy analyse"),
     *("coverage --home runs/museum", "vocabulary runs/museum", "checks runs/museum"),
-    *("folding", "fidelity", "rebuild", "rebuild --large"),
+    *("folding", "fidelity", "rebuild", "rebuild --large", "rewrites", "editing_speed"),
+    *("exchange_onnx", "exchange_graphbook", "learning_tokens --museum runs/museum"),
+    "learning_generator --museum runs/museum --steps 3000",
+    *("learning_tasks --data runs/learning --splits 5", "learning_predictor --data runs/learning"),
 )
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ def measure(stored: Stored, wanted: str | None, seeds: int) -> None:
     figure = wanted or often.most_common(1)[0][0]
     found = {e.entry: e for e in examples if str(Figure(e.task, e.budget)) == figure}
     entries = sorted(found)
+    if not entries:
+        raise SystemExit(f"{figure!r} was never measured; what was: {', '.join(often)}")
     print(f"{figure}: {len(entries)} architectures, dataset {stored.hash}", flush=True)
     process = GraphProcess(stored.graph)
     for seed in range(seeds):
@@ -104,7 +106,8 @@ def held(process: GraphProcess, asked: list[Any]) -> float:
 
 
 def summary() -> None:
-    rows = [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.exists() else []
+    rows = [json.loads(line) for line in lines]
     last = {(r["figure"], r["dataset"], r["learner"], r["size"], r["seed"]): r for r in rows}
     for figure, dataset in dict.fromkeys((k[0], k[1]) for k in last):
         chosen = [r for k, r in last.items() if k[:2] == (figure, dataset)]

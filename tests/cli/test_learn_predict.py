@@ -87,7 +87,7 @@ def test_a_wider_level_gives_a_wider_interval(made):
         ((), "--data or --predictor"),
         ((*KNOWN, "--data", "{folder}/data"), "--data or --predictor"),
         ((*KNOWN, "--figure", "speed"), "never measured"),
-        ((*KNOWN, "--figure", "quality"), "several budgets"),
+        ((*KNOWN, "--figure", "quality"), "several figures"),
         ((*KNOWN, "--level", "1"), "--level 1"),
         ((*KNOWN, "--n", "-1"), "--n -1"),
         (("--data", "{folder}/data"), "run madstar search"),

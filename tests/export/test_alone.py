@@ -13,6 +13,8 @@ from madstar.export import export_model
 from madstar.genome import OPERATORS, Genome, SearchSpace, Sizes, repair, sample
 from madstar.liv import Backbone, generate, state_bytes
 
+from ..liv.cases import stepped
+
 PROMPT, MORE, WINDOW = 9, 6, 5
 CLASSES = [f"{number}.1.1.1.1" for number in OPERATORS]
 SHARING = [
@@ -131,15 +133,6 @@ def built(genome: str, *, tied: bool = False, dtype: torch.dtype = torch.float32
     return backbone.to(dtype)
 
 
-def in_steps(backbone: Backbone, tokens: torch.Tensor, states: tuple) -> torch.Tensor:
-    """Logits after each token, by the step form."""
-    logits = []
-    for token in tokens.T:
-        following, states = backbone.step(token, states)
-        logits.append(following)
-    return torch.stack(logits, 1)
-
-
 def sampled(count: int) -> list[str]:
     """Random genomes with much sharing."""
     space = SearchSpace(min_depth=3, max_depth=6, sharing=0.7, groups=2)
@@ -159,12 +152,12 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         with torch.inference_mode():
             logits = backbone(tokens)
             filled, states = backbone.prefill(tokens[:, :PROMPT])
-            stepped = torch.cat([filled, in_steps(backbone, tokens[:, PROMPT:], states)], 1)
-            alone = in_steps(backbone, tokens, backbone.initial_state(len(tokens)))
+            following, _ = stepped(backbone, tokens[:, PROMPT:], states)
+            alone, _ = stepped(backbone, tokens, backbone.initial_state(len(tokens)))
         results = {
             "tokens": tokens,
             "forward": logits,
-            "prefill and step": stepped,
+            "prefill and step": torch.cat([filled, following], 1),
             "step from nothing": alone,
             "longer": generate(backbone, tokens[:, :PROMPT], 8),
             "held": torch.tensor(state_bytes(states) // 4),

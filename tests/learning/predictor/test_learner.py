@@ -46,7 +46,7 @@ def test_a_figure_is_found_by_its_words():
     assert learner.predictor is not None
     assert find_figure(learner.predictor, "mad") == Figure("mad", "quick")
     assert find_figure(learner.predictor, "quality after 50 steps") == Figure("quality", "50 steps")
-    with pytest.raises(DataError, match="several budgets"):
+    with pytest.raises(DataError, match="several figures"):
         find_figure(learner.predictor, "quality")
     with pytest.raises(DataError, match="never measured; give one of"):
         find_figure(learner.predictor, "speed")

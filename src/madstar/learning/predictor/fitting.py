@@ -37,14 +37,14 @@ def fit_dataset(stored: Stored, *, seed: int = 0, told: Told | None = None) -> P
 
 
 def find_figure(predictor: Predictor, words: str) -> Figure:
-    """The figure that words name, as `str(figure)` or by its task alone if that is measured after one budget.
+    """The figure that words name: `str(figure)`, its beginning, or its task, where that is enough.
 
     Raises DataError that lists what was measured.
     """
     exact = [figure for figure in predictor.figures if str(figure) == words]
-    found = exact or [figure for figure in predictor.figures if figure.task == words]
+    found = exact or [figure for figure in predictor.figures if str(figure).startswith(words)]
     if len(found) != 1:
         known = "; ".join(map(str, predictor.figures))
-        what = "was never measured" if not found else "was measured after several budgets"
+        what = "was never measured" if not found else "is the beginning of several figures"
         raise DataError(f"{words!r:.80} {what}; give one of: {known}")
     return found[0]
