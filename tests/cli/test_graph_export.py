@@ -55,6 +55,19 @@ def test_graphbook_and_back(folder: Path) -> None:
     assert invoke("graph", "check", address).status == 0
 
 
+def test_an_onnx_file_keeps_its_weights(folder: Path) -> None:
+    save(fold(graphs.alternating(1)), folder / "a.json")
+    made = invoke("graph", "export", folder / "a.json", "--out", folder / "a.onnx", "--seed", "3", "--json")
+    assert made.status == 0, made.stderr
+    assert strict_json(made.stdout)["fresh"] is True
+    run = invoke("graph", "run", f"onnx:{folder / 'a.onnx'}", "--show", "faults")
+    assert run.status == 0, run.stderr
+    assert "weights as given" in run.stdout
+    again = invoke("graph", "export", f"onnx:{folder / 'a.onnx'}", "--out", folder / "b.onnx", "--json")
+    assert again.status == 0, again.stderr
+    assert strict_json(again.stdout)["fresh"] is False
+
+
 def test_tensorboard(folder: Path) -> None:
     result = invoke("graph", "export", folder / "g.json", "--format", "tensorboard", "--out", folder / "logs")
     assert result.status == 0, result.stderr

@@ -71,6 +71,18 @@ def traced(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
         return _of_reference(address, inputs or [])
 
 
+def weights_of(address: str, graph: Graph, given: list[Path] | None) -> Any:
+    """What to build a graph with: the weights given, else those it came with, else None for fresh ones."""
+    if given:
+        return list(given)
+    scheme, _, file = address.partition(":")
+    if scheme == "onnx":
+        from ..graph.exchange.onnx import onnx_weights
+
+        return onnx_weights(file)
+    return [Path(address).parent / name for name in graph.weights] or None
+
+
 def _hint(address: str) -> str:
     if address.endswith((".json", ".json.gz")):
         return f"; madstar graph show {address} if it is a graph, hf:{address} if it is a configuration"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import GraphError
-from .addresses import Inputs, Shrunk, opened
+from .addresses import Inputs, Shrunk, opened, weights_of
 from .app import command
 from .document import print_document
 from .graph import graphs
@@ -83,8 +83,8 @@ def _written(
     if kind == "onnx":
         from ..graph.exchange.onnx import write_onnx
 
-        own = weights or [Path(address).parent / name for name in graph.weights]
-        report = write_onnx(graph, out, weights=own or None, seed=seed, sizes=dict(sizes) or None)
+        own = weights_of(address, graph, weights)
+        report = write_onnx(graph, out, weights=own, seed=seed, sizes=dict(sizes) or None)
         return {**dataclasses.asdict(report), "out": str(out), "seed": seed}
     if kind == "tensorboard":
         from ..graph.exchange.tensorboard import write_tensorboard

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import GraphError
-from .addresses import Shrunk, opened
+from .addresses import Shrunk, opened, weights_of
 from .app import command
 from .document import print_document
 from .graph import graphs
@@ -72,13 +72,11 @@ def run(
     from ..graph.execution import drawn_inputs
     from ..graph.execution import run as executed
 
-    own = list(weights or [])
-    if not own and found.weights:
-        own = [Path(graph).parent / name for name in found.weights]
+    own = weights_of(graph, found, weights)
     source = torch.Generator().manual_seed(seed)
     given = _read(found, files) if files else {}
     drawn = drawn_inputs(found, sizes, torch.Generator().manual_seed(seed))
-    values = executed(found, {**drawn, **given}, own or None, generator=None if own else source)
+    values = executed(found, {**drawn, **given}, own, generator=None if own else source)
     rows = _rows(values, found, show, select)
     if as_json:
         print_document(_document(found, values, rows))
