@@ -1,4 +1,4 @@
-"""Kills, a full disk, a clock that jumps: nothing finished is lost."""
+"""A full disk, a clock that jumps: nothing finished is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from madstar.search.run import ARCHIVE_NAME
 from madstar.search.summary import RunSummary
 from madstar.workers import Outcome, WorkerPool
 
-ROOT = Path(__file__).resolve().parents[2]
 CLOCKS = {"timings", "started_at", "finished_at", "proposed_at", "id", "run_id"}
 COMMAND = (
     *("--length", "32", "--batch", "2", "--width", "16", "--heads", "4", "--depth", "2"),
@@ -188,26 +187,3 @@ def test_a_clock_that_jumps_changes_no_figure_and_no_deadline(
         assert row.started_at <= row.finished_at < row.started_at + 3600
     begun = [row.started_at for row in jumped.evaluations]
     assert begun == sorted(begun, reverse=True), "the clock has not jumped"
-
-
-# Kills --------------------------------------------------------------------------------------------
-
-
-def test_kills_lose_nothing(tmp_path: Path) -> None:
-    # A worker and then the coordinator, and the coordinator of the next session.
-    arguments = ("--kills", "3", "--seed", "1", "--modes", "generational", "--print", "--home", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.survival", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout)["generational"]
-    runs, kills, _ = measured.pop("runs"), measured.pop("kills"), measured.pop("tries_lost")
-    assert sum(kills.values()) == 3
-    assert len(kills) == 2
-    assert not any(measured.values()), measured
-    for run in runs:
-        assert (run["status"], run["equal"], set(run["evaluations"])) == ("finished", True, {"ok"})

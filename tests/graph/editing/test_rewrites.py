@@ -60,6 +60,14 @@ def test_lora_does_nothing_at_first_and_something_when_trained():
     )
 
 
+def test_lora_beside_the_linears_of_a_lora():
+    """What an edit puts in may be named as the copy of the block that it is put into would be."""
+    every = {"rewrite": "lora", "select": "**:linear", "rank": 2}
+    edited = edit(models.graph(), [every, every])
+    assert not check(edited.graph).errors
+    unchanged(edited)
+
+
 def test_lora_that_freezes_the_rest():
     edited = rewritten("lora", select="**.q_proj", freeze=True)
     assert all(("lora" in path) == p.trained for path, p in parameters(edited.graph).items())

@@ -114,16 +114,17 @@ class _Copier:
             for item in old.items
         )
         new = replace(old, items=items)
-        copy = next(n for number in count(2) if (n := f"{name}_{number}") not in self.table)
         if way.own:
             paths = self._paths[name, way.key]
             draft = Draft(
                 new, self.table, paths, lambda path: any(join(p, path) in self._used for p in paths)
             )
             self.edit(draft, way.own)
-            new = draft.finish(copy)
             self.table |= draft.added
+            new = draft.finish(name)
             self.tied += [tuple(join(p, each) for each in group) for p in paths for group in draft.tied]
+        # Only now: what the edit has put in has names of its own, which may look like those of copies.
+        copy = next(n for number in count(2) if (n := f"{name}_{number}") not in self.table)
         self.table[copy] = replace(new, name=copy)
         self.copies[copy] = old
         self._done[name, way.key] = copy

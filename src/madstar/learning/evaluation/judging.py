@@ -29,7 +29,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         *("accuracy", "macro-F1", "accuracy seen", "accuracy unseen"),
         *("accuracy spans", "accuracy blocks"),
     ),
-    "link": ("MRR", "MRR >= 5", "MRR >= 16", "MRR seen", "MRR unseen", "missing AUC"),
+    "link": ("MRR", "MRR >= 5", "MRR >= 16", "MRR seen", "MRR unseen"),
     "incomplete": ("AUC", "paired", "place MRR", "place MRR seen", "place MRR unseen"),
     "completion": ("accuracy", "macro-F1", "sources MRR", "accuracy seen", "accuracy unseen"),
     "classification": ("accuracy", "macro-F1", "accuracy matched"),
