@@ -22,7 +22,7 @@ run: install ## evolve architectures on real text, report, export the best
 	$(BIN)/madstar export latest --out exported/best
 
 test: install ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check src tests benchmarks
