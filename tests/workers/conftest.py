@@ -96,6 +96,14 @@ def shared():
         yield Bench(pool)
 
 
+@pytest.fixture(autouse=True)
+def hangups_end_processes():
+    """Under nohup SIGHUP is ignored, and workers would inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def bench(open_pool):
     return Bench(open_pool())
