@@ -35,10 +35,11 @@ from madstar.learning.corpus.labels import domain
 from madstar.learning.corpus.museum import of_museum
 from madstar.learning.generator import Generator, Tally, blocks_of, fit
 from madstar.learning.generator.decisions import SYMBOLS, encode
+from madstar.learning.generator.draft import Limits
 from madstar.learning.generator.ngram import Trigrams
 from madstar.learning.generator.relative import Inexpressible
 from madstar.learning.generator.search import Scorer, Settings, draw
-from madstar.learning.generator.state import Limits, State
+from madstar.learning.generator.state import State
 
 from .machine import keep
 

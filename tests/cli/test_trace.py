@@ -117,6 +117,12 @@ def test_a_genome_in_a_terminal_of_80_columns(tmp_path: Path, monkeypatch: pytes
     assert load(out).facts["source"] == "genome:21211-31112?width=32&vocabulary_size=50"
 
 
+def test_a_recurrence_whose_autocast_knows_no_device_of_shapes_alone() -> None:
+    result = invoke("trace", "genome:20.1.1.1.1-91111?width=32&vocabulary_size=50", "--json")
+    assert (result.status, result.stderr) == (0, "")
+    assert strict_json(result.stdout)["symbols"].keys() == {"batch", "length"}
+
+
 def test_a_type_of_transformers_with_settings() -> None:
     result = as_process("trace", LLAMA, "--shrunk", "--json")
     assert (result.status, result.stderr) == (0, "")

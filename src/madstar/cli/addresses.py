@@ -13,8 +13,6 @@ import typer
 from ..errors import GraphError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from ..graph.model import Graph
 
 ADDRESSES = "hf:TYPE, hf:./config.json, timm:NAME, genome:TEXT, onnx:FILE, graphbook:FILE or file.py:Class"
@@ -121,21 +119,9 @@ def _of_reference(address: str, inputs: list[str]) -> Graph:
 
 
 def _of_genome(address: str, rest: str) -> Graph:
-    from ..graph.declared import Declared, example_inputs
-    from ..graph.trace import trace
-
-    make, symbols = example_inputs(
-        [Declared.parse("tokens:int64[batch,length]")], module := _backbone(address, rest)
-    )
-    return _from(trace(module, make, name=address, symbols=symbols), address)
-
-
-def _backbone(address: str, rest: str) -> nn.Module:
     """A genome's backbone without weights; sizes may follow: "genome:21211-31112?width=128&heads=8"."""
-    import torch
-
-    from ..genome import Genome, Sizes, compile_genome
-    from ..liv import Backbone
+    from ..genome import Sizes
+    from ..learning.corpus.tracing import genome_graph
 
     text, _, settings = rest.partition("?")
     known = {field.name: type(field.default) for field in dataclasses.fields(Sizes)}
@@ -146,9 +132,8 @@ def _backbone(address: str, rest: str) -> nn.Module:
             names = ", ".join(name for name, kind in known.items() if kind is int)
             raise GraphError(f"{address}: {part!r} is no size; write NAME=NUMBER, of {names}")
         sizes[name] = int(value)
-    spec = compile_genome(Genome.parse(text), Sizes(**sizes))
-    with torch.device("meta"):
-        return Backbone(spec)
+    graph = genome_graph(text, Sizes(**sizes))
+    return _from(dataclasses.replace(graph, name=address), address)
 
 
 def _from(graph: Graph, address: str) -> Graph:

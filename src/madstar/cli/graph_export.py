@@ -100,7 +100,7 @@ def _written(
 
         save(graph, out)
     else:
-        from ..graph.exchange.graphbook.files import write_whole
+        from ..whole_files import write_whole
 
         write_whole(out, _text(graph, kind).encode())
     return {"bytes": out.stat().st_size}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +13,7 @@ from .app import command
 from .document import print_document
 from .learn import learning
 from .options import AsJson
+from .progress import Mark, shown
 
 if TYPE_CHECKING:
     from ..learning.datasets.building import Progress
@@ -67,7 +66,7 @@ def dataset(
         seed=seed,
     )
     try:
-        with _told() as told:
+        with shown(lambda now: Mark(now.done, now.total, _words(now)), _line, tells_left=True) as told:
             document = build_dataset(out, settings, told, redo=redo)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted; what was made is kept. The same command again goes on.", err=True)
@@ -93,29 +92,16 @@ def _said(out: Path, document: dict[str, Any], museum: Path | None) -> Iterator[
         yield "no measurements are in it: give --archive HOME of a search or benchmark for performance"
 
 
-@contextmanager
-def _told() -> Iterator[Callable[[Progress], None]]:
-    """A bar where stderr is a terminal, elsewhere a line now and then."""
+def _words(now: Progress) -> str:
     from ..report.quantities import left
 
-    def words(now: Progress) -> str:
-        return f"{left(now.seconds_left)}" if now.done < now.total else ""
+    return f"{now.last[:60]}{left(now.seconds_left) if now.done < now.total else ''}"
 
-    if not sys.stderr.isatty():
 
-        def line(now: Progress) -> None:
-            if now.done % _LINE_EVERY == 0 or now.done == now.total:
-                typer.echo(f"[{now.done}/{now.total}] {now.last}{words(now)}", err=True)
+def _line(now: Progress) -> str | None:
+    from ..report.quantities import left
 
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (MofNCompleteColumn(), BarColumn(24), TextColumn("{task.description}", markup=False))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda now: bar.update(
-            task, total=now.total, completed=now.done, description=f"{now.last[:60]}{words(now)}"
-        )
+    if now.done % _LINE_EVERY and now.done < now.total:
+        return None
+    words = left(now.seconds_left) if now.done < now.total else ""
+    return f"[{now.done}/{now.total}] {now.last}{words}"

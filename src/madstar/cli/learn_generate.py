@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from .app import command
 from .document import print_document
 from .learn import learning
 from .options import AsJson
+from .progress import Mark, shown
 
 if TYPE_CHECKING:
     from ..graph.model import Graph
@@ -204,32 +204,20 @@ def _hand_over(graphs: list[Graph], tally: Tally, out: Path | None, as_json: boo
 
 @contextmanager
 def _shown(what: str) -> Iterator[Callable[[float, float], None]]:
-    """A bar with the time left on a terminal, else a line now and then."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = (
-            BarColumn(24),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=1.0)
-            yield lambda done, loss: bar.update(
-                task, completed=done, description=f"{what}, loss {loss:.2f}" if loss else what
-            )
-        return
+    """What to call with the share done and the loss, if there is one."""
     begun = last = time.monotonic()
 
-    def line(done: float, loss: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done and now - last > 20:
-            last = now
-            left = (now - begun) * (1 - done) / done
-            said = f", loss {loss:.2f}" if loss else ""
-            typer.echo(f"[{done:.0%}] {what}{said}, {left / 60:.1f} minutes left", err=True)
+    def words(loss: float) -> str:
+        return f"{what}, loss {loss:.2f}" if loss else what
 
-    yield line
+    def line(news: tuple[float, float]) -> str | None:
+        nonlocal last
+        (done, loss), now = news, time.monotonic()
+        if not done or now - last <= 20:
+            return None
+        last = now
+        left = (now - begun) * (1 - done) / done
+        return f"[{done:.0%}] {words(loss)}, {left / 60:.1f} minutes left"
+
+    with shown(lambda news: Mark(news[0], 1.0, words(news[1])), line, counted=False) as tell:
+        yield lambda done, loss: tell((done, loss))

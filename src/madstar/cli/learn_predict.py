@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +14,10 @@ from .app import command
 from .document import print_document
 from .learn import learning
 from .options import AsJson
+from .progress import Mark, shown
 
 if TYPE_CHECKING:
     from ..learning.predictor import Predictor
-    from ..learning.predictor.fitting import Told
 
 _GENOME = re.compile(r"[0-9]+(-[0-9]+)*")
 _STRANGE = 0.5
@@ -115,28 +112,13 @@ def _predictor(data: Path | None, folder: Path | None, seed: int, save: Path | N
         from ..learning.datasets.dataset import Stored
         from ..learning.predictor.fitting import fit_dataset
 
-        with _shown() as told:
-            found = fit_dataset(Stored(data), seed=seed, told=told)
+        with shown(lambda news: Mark(*news, "measured graphs described"), _line) as told:
+            found = fit_dataset(Stored(data), seed=seed, told=lambda done, total: told((done, total)))
     if save is not None:
         write(found, save)
     return found
 
 
-@contextmanager
-def _shown() -> Iterator[Told]:
-    """A bar with the time left on a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
-        yield _line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Describing"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, total=total, completed=done)
-
-
-def _line(done: int, total: int) -> None:
-    if done == total or done % 100 == 0:
-        typer.echo(f"[{done}/{total}] measured graphs described", err=True)
+def _line(news: tuple[int, int]) -> str | None:
+    done, total = news
+    return f"[{done}/{total}] measured graphs described" if done == total or done % 100 == 0 else None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +13,7 @@ from .app import command
 from .document import print_document
 from .learn import learning
 from .options import AsJson
+from .progress import Mark, shown
 
 if TYPE_CHECKING:
     from ..learning.pretraining.running import Told
@@ -64,7 +62,7 @@ def train(
     stored = Stored(data)
     typer.echo(f"Reading {len(stored.keys)} graphs of {data}", err=True)
     material = from_dataset(stored, split, split_seed)
-    with _shown() as watcher:
+    with shown(lambda told: Mark(told.step, told.steps, _losses(told)), _line) as watcher:
         facts = trained(
             material,
             out,
@@ -149,29 +147,14 @@ def _device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-@contextmanager
-def _shown() -> Iterator[Callable[[Told], None]]:
-    """A bar with the time left on a terminal, else a line at each validation."""
-    if not sys.stderr.isatty():
-        yield _line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda told: bar.update(task, total=told.steps, completed=told.step, description=_losses(told))
-
-
-def _line(told: Told) -> None:
-    if told.step % max(1, told.steps // 8) == 0 or told.step == told.steps:
-        left = told.seconds / max(1, told.step) * (told.steps - told.step)
-        typer.echo(
-            f"[{told.step}/{told.steps}] {_losses(told)}, "
-            f"{told.nodes / max(told.seconds, 1e-9):.0f} nodes/s, {left / 60:.1f} minutes left",
-            err=True,
-        )
+def _line(told: Told) -> str | None:
+    if told.step % max(1, told.steps // 8) and told.step < told.steps:
+        return None
+    left = told.seconds / max(1, told.step) * (told.steps - told.step)
+    return (
+        f"[{told.step}/{told.steps}] {_losses(told)}, "
+        f"{told.nodes / max(told.seconds, 1e-9):.0f} nodes/s, {left / 60:.1f} minutes left"
+    )
 
 
 def _losses(told: Told) -> str:

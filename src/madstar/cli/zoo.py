@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +12,7 @@ from ..errors import ConfigurationError, GraphError
 from .app import command, group
 from .document import print_document
 from .options import AsJson
+from .progress import Mark, shown
 
 if TYPE_CHECKING:
     from ..zoo.corpus import Progress, Task
@@ -52,7 +50,7 @@ def trace(
     tasks = _tasks(names or [], everything, shrunk, timm)
     settings = CorpusSettings(out, workers, time_limit, int(memory_limit * 2**30), retry)
     try:
-        with _told() as told:
+        with shown(_mark, _line, tells_left=True) as told:
             done = build_corpus(tasks, settings, told)
     except KeyboardInterrupt:
         again = f"the same command again, or see madstar zoo table {shlex.quote(str(out))}"
@@ -91,15 +89,15 @@ def table(
 
     from ..report.quantities import one_line
 
-    shown = Table("models", "status", "why", "which", box=None, pad_edge=False, header_style="bold")
-    shown.columns[0].justify = "right"
-    for column in shown.columns[2:]:
+    why = Table("models", "status", "why", "which", box=None, pad_edge=False, header_style="bold")
+    why.columns[0].justify = "right"
+    for column in why.columns[2:]:
         column.overflow = "fold"
     for status, said, keys in failed:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        shown.add_row(str(len(keys)), status, one_line(said), ", ".join(keys[:3]) + more)
+        why.add_row(str(len(keys)), status, one_line(said), ", ".join(keys[:3]) + more)
     typer.echo()
-    Console(markup=False, highlight=False).print(shown)
+    Console(markup=False, highlight=False).print(why)
 
 
 @command("list", within=_zoo)
@@ -179,30 +177,17 @@ def _typical(rows: list[dict[str, Any]]) -> str:
     )
 
 
-@contextmanager
-def _told() -> Iterator[Callable[[Progress], None]]:
-    """A bar where stderr is a terminal, elsewhere a line for each model."""
+def _words(now: Progress) -> str:
     from ..report.quantities import left
 
-    def words(now: Progress) -> str:
-        failed = f", {now.failed:,} failed" if now.failed else ""
-        return f"{failed}{left(now.seconds_left) if now.done < now.total else ''}"
+    failed = f", {now.failed:,} failed" if now.failed else ""
+    return f"{failed}{left(now.seconds_left) if now.done < now.total else ''}"
 
-    if not sys.stderr.isatty():
 
-        def line(now: Progress) -> None:
-            what = now.last or ("done before" if now.done else "begun")
-            typer.echo(f"[{now.done}/{now.total}] {what}{words(now)}", err=True)
+def _mark(now: Progress) -> Mark:
+    return Mark(now.done, now.total, f"{now.last}{_words(now)}")
 
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
 
-    columns = (MofNCompleteColumn(), BarColumn(24), TextColumn("{task.description}", markup=False))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda now: bar.update(
-            task, total=now.total, completed=now.done, description=f"{now.last}{words(now)}"
-        )
+def _line(now: Progress) -> str:
+    what = now.last or ("done before" if now.done else "begun")
+    return f"[{now.done}/{now.total}] {what}{_words(now)}"

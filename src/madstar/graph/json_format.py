@@ -10,13 +10,12 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ..errors import GraphError, OutputError
+from ..errors import GraphError
+from ..whole_files import write_whole
 from .json_reading import read_graph
 from .json_turns import write_turns
 from .model import SCHEMA, Call, Definition, Graph, Item, Node, Parameter, Shape, Value, Varying
@@ -80,18 +79,7 @@ def save(graph: Graph, path: str | Path) -> None:
     data = to_json(graph).encode()
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=6, mtime=0)
-    partial = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except OSError as error:
-        if partial and os.path.exists(partial):
-            os.unlink(partial)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
+    write_whole(path, data)
 
 
 def load(path: str | Path) -> Graph:

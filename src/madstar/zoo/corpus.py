@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from madstar.errors import ConfigurationError, GraphError, OutputError
+from madstar.whole_files import write_whole
 from madstar.workers import Job, Outcome, WorkerPool
 
 SIZES = ("full", "shrunk")
@@ -301,7 +302,7 @@ def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Any], dict[
         name = file_name(f"{payload['address']}@{payload['size']}")
         text = prose(model)
         if text:
-            _write(folder / "prose" / f"{name}.txt", text.encode())
+            write_whole(folder / "prose" / f"{name}.txt", text.encode())
         save(graph, folder / "graphs" / f"{name}.json.gz")
         return {
             "class": model.facts.get("class"),
@@ -324,10 +325,3 @@ def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Any], dict[
         }
 
     return handle
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

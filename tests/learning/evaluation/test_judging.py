@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from madstar.learning.baselines.learner import Next, Sources, Suspicion
+from madstar.learning.datasets.answers import Next, Sources, Suspicion
 from madstar.learning.datasets.examples import Classified, Completion, Incomplete, Links, Measured, Operations
 from madstar.learning.datasets.hiding import place
 from madstar.learning.evaluation.judging import HEADLINES, Contexts, Judged, judge

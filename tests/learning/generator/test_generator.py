@@ -22,12 +22,13 @@ from madstar.graph.soundness import check_sound
 from madstar.graph.statistics import statistics
 from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct, fit
 from madstar.learning.generator.decisions import SYMBOLS, domain_of, encode, size_bucket
+from madstar.learning.generator.draft import Limits
 from madstar.learning.generator.network import Network, NetworkSizes, Steps
 from madstar.learning.generator.ngram import Trigrams
 from madstar.learning.generator.relative import Inexpressible, concrete, relative
 from madstar.learning.generator.search import Settings, draw
 from madstar.learning.generator.space import Space
-from madstar.learning.generator.state import Limits, State
+from madstar.learning.generator.state import State
 from madstar.learning.generator.training import examples_of
 
 SIZES = NetworkSizes(width=32, heads=2, layers=1, context=160, dropout=0.0)

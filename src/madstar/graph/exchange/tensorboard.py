@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GraphError
+from ...whole_files import write_whole
 from ..json_format import plain
 from ..model import Call, Definition, Graph, Node, Value
 from ..paths import join
 from ..soundness import check_sound
 from ..varying import Binding, bindings, bound
-from .graphbook.files import write_whole
 
 MOST_NODES = 200_000
 _TYPES = {

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from ..datasets.answers import Next
 from ..datasets.examples import Completion
 from .forest import CountForest
-from .learner import Next, Views
+from .learner import Views
 from .links import PairTable
 from .ngrams import Ngrams
 from .wiring import NONE, Wiring, wiring

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
+from ..datasets.answers import Suspicion
 from ..datasets.examples import Incomplete
 from ..datasets.hiding import place, without
 from .forest import CountForest, neighbour_counts
-from .learner import Suspicion, Views
+from .learner import Views
 from .wiring import NONE, Wiring, wiring
 
 Places = Float[np.ndarray, " nodes"]

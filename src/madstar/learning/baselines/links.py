@@ -10,10 +10,11 @@ from itertools import product
 import numpy as np
 from jaxtyping import Float
 
+from ..datasets.answers import Sources
 from ..datasets.examples import Links
 from ..datasets.hiding import without_edges
 from ..view import GraphView
-from .learner import Sources, Views
+from .learner import Views
 from .wiring import Wiring, wiring
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import DataError, GraphError
@@ -14,6 +14,8 @@ SOURCES = ("transformers", "timm", "own", "layer", "genome", "edit")
 """Where entries come from. Of equal graphs that of the first source stays."""
 
 _LEVEL = 6
+_OF_THE_MOMENT = frozenset({"seconds", "peak_memory_bytes"})
+"""Facts that differ between two tracings of one model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,12 @@ def entry_of(
     parents: tuple[str, ...] = (),
     facts: Mapping[str, Any] | None = None,
 ) -> Entry:
-    """The entry of a graph: packed, hashed and counted."""
+    """The entry of a graph: packed, hashed and counted, without the facts that differ between tracings."""
     from ...graph.hashing import structural_hash
     from ...graph.soundness import unfolded_sizes
 
+    lasting = {name: fact for name, fact in graph.facts.items() if name not in _OF_THE_MOMENT}
+    graph = replace(graph, facts=lasting)
     sizes = unfolded_sizes(graph)
     nodes = sum(len(definition.items) for definition in graph.definitions.values())
     return Entry(

@@ -56,11 +56,10 @@ def read_museum(folder: Path, sizes: tuple[str, ...] = ()) -> Iterator[Entry]:
 
 def _entry(file: Path, row: dict[str, Any], facts: dict[str, Any]) -> Entry:
     from ...graph.json_format import load
-    from .tracing import settled
 
     address = str(row["name"])
     source = "timm" if address.startswith("timm:") else "transformers"
-    return entry_of(settled(load(file)), str(row["key"]), source, facts={"address": address} | facts)
+    return entry_of(load(file), str(row["key"]), source, facts={"address": address} | facts)
 
 
 def _wanted(row: dict[str, Any], sizes: tuple[str, ...]) -> bool:

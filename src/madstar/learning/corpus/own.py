@@ -29,9 +29,8 @@ def of_folder(folder: Path) -> list[Wanted]:
 def _entry(file: Path, key: str) -> Entry:
     """The entry of a file. Raises GraphError naming a file that is no graph."""
     from ...graph.json_format import load
-    from .tracing import settled
 
-    graph = settled(load(file))
+    graph = load(file)
     facts = {
         name: graph.facts[name] for name in ("class", "inputs") if isinstance(graph.facts.get(name), str)
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...graph.model import Graph
@@ -14,12 +13,9 @@ if TYPE_CHECKING:
 
     from ...genome import Sizes
 
-_OF_THE_MOMENT = frozenset({"seconds", "peak_memory_bytes"})
-"""Facts that differ between two tracings of one model."""
-
 
 def genome_graph(text: str, sizes: Sizes) -> Graph:
-    """The graph of a genome's backbone, as `madstar trace genome:TEXT` gives it.
+    """The graph of a genome's backbone; `madstar trace genome:TEXT` is this.
 
     Raises GenomeError for a text that is no genome, GraphError where it cannot be traced.
     """
@@ -60,7 +56,7 @@ def _traced(make: Callable[[], nn.Module], name: str) -> Graph:
         with torch.device(device):
             module = seeded(make, 0)
         inputs, symbols = example_inputs([Declared.parse("tokens:int64[batch,length]")], module)
-        return settled(trace(module, inputs, name=name, symbols=symbols))
+        return trace(module, inputs, name=name, symbols=symbols)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,9 +64,3 @@ def _traced(make: Callable[[], nn.Module], name: str) -> Graph:
             return on("meta")
         except GraphError:
             return on("cpu")  # torch.autocast, for one, knows no meta device
-
-
-def settled(graph: Graph) -> Graph:
-    """The graph without the facts that differ from one tracing to the next."""
-    facts = {key: value for key, value in graph.facts.items() if key not in _OF_THE_MOMENT}
-    return replace(graph, facts=facts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import OutputError
+from ...whole_files import write_whole
 from .collecting import Item, looked_at
 from .entries import Entry
 from .fingerprints import Fingerprint
@@ -51,18 +50,6 @@ class Store:
             item = _made(wanted)
         write_whole(path, _written(item))
         return item, False
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent. Raises OutputError."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; choose another place") from None
 
 
 def _made(wanted: Wanted) -> Item | None:

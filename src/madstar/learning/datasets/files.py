@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import DataError
+from ...whole_files import write_whole
 from ..corpus.collecting import Item
-from ..corpus.wanted import write_whole
 from .examples import KINDS, TASKS, Example, from_row, to_row
 
 SCHEMA = "madstar.learning.dataset/1"

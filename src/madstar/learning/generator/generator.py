@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from madstar.errors import GraphError, OutputError
+from madstar.errors import GraphError
 from madstar.graph.hashing import canonical_order, structural_hash
 from madstar.graph.inference import Inference
 from madstar.graph.model import Graph
 from madstar.graph.soundness import check_sound
 from madstar.graph.statistics import statistics
 from madstar.plugins import nearest
+from madstar.whole_files import write_whole
 
 from .decisions import SYMBOLS, Block, Decision, domain_of, size_bucket, width_of
+from .draft import Limits
 from .network import Network, NetworkSizes, Steps
 from .relative import Inexpressible
 from .search import Scorer, Settings, Tally, draw
 from .space import Space
-from .state import Limits, State
+from .state import State
 from .training import Progress, examples_of, train
 
 SCHEMA = "madstar.generator/1"
@@ -113,8 +113,8 @@ class Generator:
             "seed": self.facts.seed,
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        _write(folder / "model.safetensors", save(tensors))
-        _write(folder / "generator.json", json.dumps(document, indent=0).encode())
+        write_whole(folder / "model.safetensors", save(tensors))
+        write_whole(folder / "generator.json", json.dumps(document, indent=0).encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Generator:
@@ -376,21 +376,6 @@ def _read(path: Path) -> bytes:
     if len(data) > _MOST_BYTES:
         raise GraphError(f"{path}: larger than {_MOST_BYTES >> 20} MiB; no generator is that large")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except OSError as error:
-        if partial and os.path.exists(partial):
-            os.unlink(partial)
-        raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
 
 
 __all__ = ["SCHEMA", "Conditions", "Facts", "Generator", "fit"]

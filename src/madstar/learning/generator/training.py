@@ -16,10 +16,11 @@ from madstar.graph.inference import Inference
 from madstar.graph.model import Graph
 
 from .decisions import Decision, encode
+from .draft import Limits
 from .network import Network, NetworkSizes
 from .relative import Inexpressible
 from .space import GROUPS, Kind, Space
-from .state import Limits, State
+from .state import State
 
 Progress = Callable[[float, float], None]
 """Told the share of training that is done, and the loss."""

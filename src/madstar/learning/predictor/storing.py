@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ...errors import DataError, OutputError
+from ...errors import DataError
+from ...whole_files import whole, write_whole
 from .predictor import MOST, Calibration, Figure, Predictor
 from .process import Observations, Process, Scales
 from .table import Columns, Table
@@ -41,15 +41,10 @@ def save(predictor: Predictor, folder: Path) -> None:
         "calibrations": [asdict(calibration) for calibration in predictor.calibrations],
         "columns": {group: columns.names for group, columns in predictor.table.groups.items()},
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Numbers first: a folder whose words are there is whole.
-        save_file({k: v.contiguous() for k, v in numbers.items()}, partial := folder / f"{_NUMBERS}.partial")
-        os.replace(partial, folder / _NUMBERS)
-        (partial := folder / f"{_WORDS}.partial").write_text(json.dumps(words) + "\n", encoding="utf-8")
-        os.replace(partial, folder / _WORDS)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {folder}: {error}; choose another place") from None
+    # Numbers first: a folder whose words are there is whole.
+    with whole(folder / _NUMBERS) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in numbers.items()}, partial)
+    write_whole(folder / _WORDS, (json.dumps(words) + "\n").encode())
 
 
 def load(folder: Path) -> Predictor:

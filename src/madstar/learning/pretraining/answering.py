@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..datasets.answers import Next, Sources, Suspicion
 from ..datasets.examples import Classified, Completion, Example, Incomplete, Links, Operations
 from ..datasets.hiding import anonymous
 from ..features import features
@@ -34,27 +35,6 @@ class Masked(NamedTuple):
     def operations(self) -> list[str]:
         """The likeliest of each."""
         return [self.names[i] for i in self.scores.argmax(1)]
-
-
-class Sources(NamedTuple):
-    """For each removed edge the scores of all earlier nodes; for it and each decoy: is one missing there?"""
-
-    scores: tuple[Floats, ...]
-    missing: Floats
-
-
-class Suspicion(NamedTuple):
-    """How likely something is missing, as a logit, and the score of each node of the view as the place."""
-
-    score: float
-    places: Floats
-
-
-class Next(NamedTuple):
-    """The operation that comes next, and for each of its data edges the scores of the nodes given."""
-
-    op: str
-    scores: tuple[Floats, ...]
 
 
 class _Raw(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...errors import ConfigurationError, DataError
+from ...whole_files import whole, write_whole
 from ..features import COLUMNS, OperationTable
 from ..transformer.config import TransformerConfig
 from ..transformer.model import GraphTransformer
@@ -38,7 +38,7 @@ def arrays_read() -> str:
 
 def save_model(model: GraphTransformer, folder: Path, facts: dict[str, Any]) -> None:
     """Write a model; `facts` is JSON data that is kept beside it (dataset, step, scores)."""
-    write_whole(folder / WEIGHTS, {name: p.detach() for name, p in model.named_parameters()}, {})
+    write_tensors(folder / WEIGHTS, {name: p.detach() for name, p in model.named_parameters()}, {})
     document = {
         "schema": SCHEMA,
         "arrays": arrays_read(),
@@ -47,7 +47,7 @@ def save_model(model: GraphTransformer, folder: Path, facts: dict[str, Any]) -> 
         "labels": list(model.labels),
         "facts": facts,
     }
-    _write_text(folder / MODEL, json.dumps(document, indent=1) + "\n")
+    write_whole(folder / MODEL, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def load_model(folder: Path) -> tuple[GraphTransformer, dict[str, Any]]:
@@ -88,7 +88,7 @@ def save_training(trainer: Trainer, folder: Path) -> None:
         "losses": trainer.losses,
         "best": trainer.best,
     }
-    write_whole(folder / TRAINING, tensors, {"state": json.dumps(state)})
+    write_tensors(folder / TRAINING, tensors, {"state": json.dumps(state)})
 
 
 def saved_settings(folder: Path) -> tuple[TransformerConfig, TrainingSettings]:
@@ -130,21 +130,10 @@ def load_training(trainer: Trainer, folder: Path) -> None:
     trainer.best = None if state["best"] is None else (state["best"][0], state["best"][1])
 
 
-def write_whole(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file under another name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file that is whole or absent."""
+    with whole(path) as partial:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial, metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def _document(folder: Path) -> dict[str, Any]:

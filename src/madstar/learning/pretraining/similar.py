@@ -17,7 +17,7 @@ from ...errors import ConfigurationError
 from ..transformer.model import GraphTransformer
 from ..view import GraphView
 from .answering import embeddings
-from .checkpoint import WEIGHTS, write_whole
+from .checkpoint import WEIGHTS, write_tensors
 
 if TYPE_CHECKING:
     from ..datasets.dataset import Stored
@@ -73,7 +73,7 @@ def index_of(
             progress(min(start + _AT_ONCE, len(keys)), len(keys))
     index = Index(keys, np.concatenate(found))
     tensors = {"vectors": torch.from_numpy(index.vectors.astype(np.float32))}
-    write_whole(folder / INDEX, tensors, {"origin": origin, "keys": json.dumps(keys)})
+    write_tensors(folder / INDEX, tensors, {"origin": origin, "keys": json.dumps(keys)})
     return Index(keys, index.vectors.astype(np.float32))
 
 

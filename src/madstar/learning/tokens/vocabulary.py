@@ -8,9 +8,7 @@ know, behind which the word is spelled in bytes; so every graph has tokens, what
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,10 +17,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from madstar.errors import GraphError, OutputError
+from madstar.errors import GraphError
 from madstar.graph.model import Attribute, Definition, Graph, Node
 from madstar.graph.varying import attributes_of
 from madstar.graph.wiring import given
+from madstar.whole_files import write_whole
 
 SCHEMA = "madstar.vocabulary/1"
 SECTIONS = ("op", "slot", "attribute", "word", "float", "symbol", "dtype")
@@ -132,19 +131,7 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, whole or not at all. Raises OutputError."""
-        path = Path(path)
-        partial = ""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(prefix=".vocabulary.", dir=path.parent)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(self._text() + "\n")
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
-        except OSError as error:
-            if partial and os.path.exists(partial):
-                os.unlink(partial)
-            raise OutputError(f"cannot write {path}: {error.strerror}; choose another place") from None
+        write_whole(Path(path), (self._text() + "\n").encode("ascii"))
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:

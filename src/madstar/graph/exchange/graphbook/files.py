@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ....errors import GraphError, OutputError
+from ....errors import GraphError
+from ....whole_files import write_whole
 from ...json_format import MAX_BYTES
 from ...model import Graph
 from .reading import from_graphbook
@@ -25,22 +24,6 @@ def save_graphbook(graph: Graph, path: str | Path) -> None:
     path = Path(path)
     data = json.dumps(to_graphbook(graph), ensure_ascii=False, separators=(",", ":")).encode()
     write_whole(path, gzip.compress(data, compresslevel=6, mtime=0) if path.suffix == ".gz" else data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under another name and give it its own when it is whole. Raises OutputError."""
-    partial = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except OSError as error:
-        if partial and os.path.exists(partial):
-            os.unlink(partial)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
 
 
 def load_graphbook(path: str | Path, inputs: Sequence[str] = ()) -> Graph:

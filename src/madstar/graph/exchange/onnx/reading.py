@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ....errors import GraphError, in_one_line
+from ....whole_files import whole
 from ... import dims
 from ...buffers import FACT, in_short
 from ...folding import fold
@@ -94,14 +94,8 @@ def _written(graph: Graph, weights: Mapping[str, Weight], file: Path) -> Graph:
 
     if not file.parent.is_dir():
         raise GraphError(f"{file}: there is no folder {file.parent}")
-    partial = file.with_name(f".{file.name}.partial")
-    try:
+    with whole(file) as partial:
         save_file({path: _values(weight) for path, weight in weights.items()}, partial)
-        os.replace(partial, file)
-    except OSError as error:
-        raise GraphError(f"{file}: cannot be written: {in_one_line(error, 120)}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return attach(graph, [file], file.parent)
 
 
