@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 import madstar
@@ -51,6 +52,26 @@ def test_a_benchmark_is_trained_once_and_grows(home: Path) -> None:
     assert len(grown) == len(before) + 2
     assert all(each.seeds == 2 for task in more.tasks for each in task.settings)
     assert read_scores(of.run_name, home).to_dict() == more.to_dict()
+
+
+def test_a_training_in_this_process_has_one_thread_and_gives_the_others_back(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def trained(*arguments: object) -> list[object]:
+        seen.append(torch.get_num_threads())
+        return train_group(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("madstar.protocol.inline.train_group", trained)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run_plan(plan(), home, resources=HERE)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_racing_in_pieces_gives_what_training_in_one_go_gives(home: Path) -> None:

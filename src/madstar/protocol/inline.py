@@ -10,6 +10,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+import torch
+
 from ..errors import MadstarError, in_one_line
 from ..workers import Job, Outcome
 from .architecture import Architecture
@@ -51,6 +53,8 @@ class InlinePool:
     def _run(self, job: Job) -> Outcome:
         began, clock = time.time(), time.monotonic()
         status, value, error = "ok", None, None
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as a worker has: the same scores, and small models are no slower
         try:
             asked = [Training(**each) for each in job.payload["group"]]
             results = train_group(asked, lambda told: self._told.update({job.id: told}), self._architecture)
@@ -59,6 +63,8 @@ class InlinePool:
             status, error = "error", " ".join(str(raised).split())
         except Exception as raised:
             status, error = "error", in_one_line(raised)
+        finally:
+            torch.set_num_threads(threads)
         seconds = time.monotonic() - clock
         return Outcome(job.id, status, value, error, 0, seconds, began, began + seconds)  # type: ignore[arg-type]
 
