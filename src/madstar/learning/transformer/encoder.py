@@ -82,21 +82,29 @@ class GraphEncoder(nn.Module):
         """The same from tensors, which is what is traced."""
         x = self.operation(operations) + self.column(columns + self.starts).sum(-2)
         x = self.dropout(x + self.attribute(attributes).sum(-2))
-        bias = self._bias(relations, orders)
+        biases = self._biases(relations, orders)
         matrices = edge_matrices(relations, orders if self.config.order else None).to(x.dtype)
-        for number, layer in enumerate(self.layers):
-            x = layer(x, bias[number], matrices)
+        for layer, bias in zip(self.layers, biases, strict=True):
+            x = layer(x, bias, matrices)
         x = self.norm(x)
         return Encoded(x, self._pooled(x, nodes))
 
-    def _bias(
+    def _biases(
         self, relations: Int[Tensor, "g t t"], orders: Int[Tensor, "g t t"]
-    ) -> Float[Tensor, "layers g heads t t"]:
-        bias = self.pair_bias(relations.int())
+    ) -> tuple[Float[Tensor, "g heads t t"], ...]:
+        """The bias of each layer.
+
+        Both codes of a pair are looked up at once, in a table of sums: what is made for every pair is most of
+        the work of a large batch.
+        """
+        table, codes = self.pair_bias.weight, relations.int()
+        never = torch.arange(CODES, device=table.device) == NONE
+        table = table.masked_fill(never[:, None], _NEVER)
         if self.order_bias is not None:
-            bias = bias + self.order_bias(orders.int())
-        bias = bias + (relations == NONE).to(bias.dtype)[..., None] * _NEVER
-        return bias.unflatten(-1, (self.config.layers, self.config.heads)).permute(3, 0, 4, 1, 2)
+            table = (table[:, None] + self.order_bias.weight).flatten(0, 1)
+            codes = codes * ORDERS + orders.int()
+        bias = nn.functional.embedding(codes, table).unflatten(-1, (self.config.layers, self.config.heads))
+        return bias.permute(3, 0, 4, 1, 2).contiguous().unbind()
 
     def _pooled(self, x: Float[Tensor, "g t width"], nodes: Int[Tensor, " g"]) -> Float[Tensor, "g width"]:
         """The mean of the nodes beside the block that is the whole."""
