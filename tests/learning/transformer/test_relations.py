@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from tests.graph.graphs import bert
 from tests.graph.random_graphs import graphs
 
+from madstar.learning.datasets.hiding import without_edges
 from madstar.learning.features import OperationTable, features
 from madstar.learning.transformer import relations as codes
 from madstar.learning.transformer.relations import orders, relations
@@ -67,7 +68,7 @@ def test_near_pairs_are_those_of_a_slow_search(graph):
             elif (i, j) in ways:
                 assert code == codes.BEFORE[hop(ways[i, j])]
             else:
-                assert codes.FAR <= code < codes.CODES
+                assert codes.FAR <= code < codes.FAR + codes.IDLE
 
 
 def hop(lengths: set[int]) -> int:
@@ -104,6 +105,26 @@ def test_the_future_is_closed_to_causal_features():
     assert (found[:n, :n][np.triu_indices(n, 1)] == codes.NONE).all()
     assert (found[:n, n:] == codes.NONE).all()
     assert (found[:n, :n][np.tril_indices(n)] != codes.NONE).all()
+
+
+def test_causal_features_say_what_nothing_has_taken_so_far():
+    v = view(bert())
+    v = without_edges(v, range(0, len(v.edges), 3))  # fewer ways, so that more pairs are far from each other
+    found, n = relations(features(v, TABLE, causal=True)), len(v)
+    plain = relations(features(v, TABLE))
+    seen = set()
+    for i in range(n):
+        taken = {e.source for e in v.edges if e.kind == "data" and e.target <= i}
+        for j in range(i):
+            code, idle = int(found[i, j]), j not in taken
+            if plain[i, j] == codes.SHARES_SOURCE:
+                assert code == (codes.IDLE_SIBLING if idle else codes.SHARES_SOURCE)
+            elif code >= codes.FAR:
+                assert (code >= codes.FAR + codes.IDLE) == idle
+            else:
+                assert not idle
+            seen.add((idle, code >= codes.FAR))
+    assert seen >= {(True, True), (False, True), (False, False)}
 
 
 def test_orders_are_distances():

@@ -19,7 +19,7 @@ from .questions import NOWHERE, UNTOLD, Question
 
 TRAINED = ("operation", "link", "incomplete", "completion", "classification")
 SHARES: Mapping[str, float] = MappingProxyType(
-    {"operation": 0.46, "link": 0.2, "incomplete": 0.22, "completion": 0.1, "classification": 0.02}
+    {"operation": 0.42, "link": 0.16, "incomplete": 0.22, "completion": 0.14, "classification": 0.06}
 )
 """How many of a step's graphs are asked each task."""
 WEIGHTS: Mapping[str, float] = MappingProxyType(

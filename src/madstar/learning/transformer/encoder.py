@@ -12,6 +12,7 @@ from ..features import ATTRIBUTE_BUCKETS, COLUMNS, OperationTable
 from .batch import Batch
 from .config import TransformerConfig
 from .layers import EDGE_TYPES, NEIGHBOURS, Layer, edge_matrices
+from .pooling import Pool
 from .relations import CODES, NONE, ORDERS
 
 _NEVER = -1e9
@@ -51,7 +52,7 @@ class GraphEncoder(nn.Module):
             Layer(width, config.heads, types, config.expansion, config.dropout) for _ in range(config.layers)
         )
         self.norm = nn.RMSNorm(width)
-        self.pool = nn.Linear(2 * width, width)
+        self.pool = Pool(width)
         self.dropout = nn.Dropout(config.dropout)
         for embedding in (self.operation, self.column, self.attribute):
             nn.init.normal_(embedding.weight, std=0.2)
@@ -83,11 +84,12 @@ class GraphEncoder(nn.Module):
         x = self.operation(operations) + self.column(columns + self.starts).sum(-2)
         x = self.dropout(x + self.attribute(attributes).sum(-2))
         biases = self._biases(relations, orders)
+        tokens = x
         matrices = edge_matrices(relations, orders if self.config.order else None).to(x.dtype)
         for layer, bias in zip(self.layers, biases, strict=True):
             x = layer(x, bias, matrices)
         x = self.norm(x)
-        return Encoded(x, self._pooled(x, nodes))
+        return Encoded(x, self.pool(x, tokens, nodes))
 
     def _biases(
         self, relations: Int[Tensor, "g t t"], orders: Int[Tensor, "g t t"]
@@ -105,10 +107,3 @@ class GraphEncoder(nn.Module):
             codes = codes * ORDERS + orders.int()
         bias = nn.functional.embedding(codes, table).unflatten(-1, (self.config.layers, self.config.heads))
         return bias.permute(3, 0, 4, 1, 2).contiguous().unbind()
-
-    def _pooled(self, x: Float[Tensor, "g t width"], nodes: Int[Tensor, " g"]) -> Float[Tensor, "g width"]:
-        """The mean of the nodes beside the block that is the whole."""
-        seen = torch.arange(x.shape[1], device=x.device)[None, :] < nodes[:, None]
-        mean = (x * seen[..., None]).sum(1) / nodes[:, None]
-        whole = x.gather(1, nodes[:, None, None].expand(-1, 1, x.shape[2])).squeeze(1)
-        return self.pool(torch.cat([mean, whole], -1))

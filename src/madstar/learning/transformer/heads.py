@@ -75,7 +75,10 @@ class SourceHead(nn.Module):
 
 
 class GapHead(nn.Module):
-    """Where something is missing: a score of every node, and of the graph's being whole."""
+    """Where something is missing: a score of every node, and of the graph's being whole.
+
+    Scores are relative to the number of nodes, or large graphs would be the more suspect for their size.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -89,7 +92,7 @@ class GapHead(nn.Module):
         nodes: Int[Tensor, " g"],
     ) -> Float[Tensor, "g 1+t"]:
         """Logits of "nothing is missing", then of each node as the place."""
-        places = self.place(tokens).squeeze(-1)
+        places = self.place(tokens).squeeze(-1) - nodes.to(tokens.dtype).log()[:, None]
         outside = torch.arange(tokens.shape[1], device=tokens.device)[None, :] >= nodes[:, None]
         return torch.cat([self.whole(pooled), places.masked_fill(outside, _NEVER)], 1)
 

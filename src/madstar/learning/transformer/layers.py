@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .relations import GIVES, MEMBER, OWN_BLOCK, SHARES_SOURCE, SHARES_TARGET, TAKES, TURNS
+from .relations import GIVES, IDLE_SIBLING, MEMBER, OWN_BLOCK, SHARES_SOURCE, SHARES_TARGET, TAKES, TURNS
 
 EDGE_TYPES: tuple[tuple[int, ...], ...] = (
     (GIVES[0],),
@@ -16,7 +16,7 @@ EDGE_TYPES: tuple[tuple[int, ...], ...] = (
     (TAKES[0],),
     TAKES[1:],
     TURNS,
-    (SHARES_SOURCE,),
+    (SHARES_SOURCE, IDLE_SIBLING),
     (SHARES_TARGET,),
     (OWN_BLOCK, MEMBER),
 )

@@ -29,9 +29,14 @@ BEFORE = (14, 15, 16, 17)
 AFTER = (18, 19, 20, 21)
 OWN_BLOCK, MEMBER, OUTER_BLOCK, INNER_MEMBER, PARENT, CHILD, OTHER_BLOCK = range(22, 29)
 """Where i or j is a block: the block i is in, a node of block i, a block around that, and the other way."""
+IDLE_SIBLING = 29
+"""In causal graphs, instead of SHARES_SOURCE: nothing up to i takes j's result."""
 FAR = 32
 """Codes from here on: FAR + 15 * (what j's block is to i's) + (bucket of the difference of depths)."""
-CODES = FAR + 4 * 15
+IDLE = 4 * 15
+"""What is added to these in causal graphs where nothing up to i takes j's result. What comes next takes what
+is idle, and a node cannot learn that of itself later: its vector is made when it comes."""
+CODES = FAR + 2 * IDLE
 ORDERS = 16
 """Buckets of the distance in the order of computation; 0 where a block is."""
 
@@ -44,6 +49,7 @@ def relations(features: Features) -> Codes:
     found[:n, :n] = _far(features, inside)
     _near(features, found[:n, :n])
     if features.causal:
+        _idle(features, found[:n, :n])
         found[:n, :n][np.triu_indices(n, 1)] = NONE
         found[np.arange(n, n + b), np.arange(n, n + b)] = SELF
     else:
@@ -113,6 +119,16 @@ def _near(features: Features, found: Codes) -> None:
         found[target, source] = GIVES[min(position, 3)]
         found[source, target] = TAKES[min(position, 3)]
     np.fill_diagonal(found, SELF)
+
+
+def _idle(features: Features, found: Codes) -> None:
+    n = len(features)
+    first = np.full(n, n)  # the first that takes each result
+    data = features.edges[features.edges[:, 3] == 0]
+    np.minimum.at(first, data[:, 0], data[:, 1])
+    idle = first[None, :] > np.arange(n)[:, None]
+    found[idle & (found == SHARES_SOURCE)] = IDLE_SIBLING
+    found[idle & (found >= FAR)] += IDLE
 
 
 def _with_blocks(features: Features, inside: NDArray[np.bool_], found: Codes) -> None:

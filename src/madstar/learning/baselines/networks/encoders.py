@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...features import ATTRIBUTE_BUCKETS, COLUMNS, OperationTable
 from ...transformer.batch import Batch
 from ...transformer.config import TransformerConfig
 from ...transformer.encoder import Encoded
+from ...transformer.pooling import Pool
 from ...transformer.relations import GIVES, TAKES, TURNS
 
 EDGES = (*GIVES, *TAKES, *TURNS)
@@ -60,19 +61,6 @@ class Tokens(nn.Module):
         columns = batch.columns * self.read.to(batch.columns.dtype)
         x = self.operation(batch.operations) + self.column(columns + self.starts).sum(-2)
         return x + self.attribute(batch.attributes).sum(-2)
-
-
-class Pool(nn.Module):
-    """A vector of each graph: the mean over its nodes, mapped."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.map = nn.Linear(width, width)
-
-    def forward(self, x: Float[Tensor, "g t width"], nodes: Int[Tensor, " g"]) -> Float[Tensor, "g width"]:
-        """Of the first `nodes` tokens of each."""
-        seen = torch.arange(x.shape[1], device=x.device)[None, :] < nodes[:, None]
-        return self.map((x * seen[..., None]).sum(1) / nodes[:, None])
 
 
 class Edges:
@@ -159,13 +147,13 @@ class MessageEncoder(nn.Module):
     def forward(self, batch: Batch) -> Encoded:
         """Vectors of a batch."""
         edges = Edges(batch, loops=self.attention)
-        x = self.tokens(batch)
-        g, t, _ = x.shape
-        x = x.flatten(0, 1)
+        tokens = self.tokens(batch)
+        g, t, _ = tokens.shape
+        x = tokens.flatten(0, 1)
         for layer in self.layers:
             x = layer(x, edges)
         x = self.norm(x).unflatten(0, (g, t))
-        return Encoded(x, self.pool(x, batch.nodes))
+        return Encoded(x, self.pool(x, tokens, batch.nodes))
 
 
 _FARTHEST = 32
@@ -199,7 +187,7 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Encoded:
         """Vectors of a batch; tokens that are no nodes see only themselves."""
-        x = self.tokens(batch)
+        x = tokens = self.tokens(batch)
         biases = self._biases(batch)
         for layer, bias in zip(self.layers, biases, strict=True):
             parts = layer["taken"](layer["norm"](x)).chunk(3, -1)  # type: ignore[index]
@@ -208,7 +196,7 @@ class SequenceEncoder(nn.Module):
             x = x + self.dropout(layer["given"](read.transpose(1, 2).flatten(2)))  # type: ignore[index]
             x = x + self.dropout(layer["map"](layer["inner_norm"](x)))  # type: ignore[index]
         x = self.norm(x)
-        return Encoded(x, self.pool(x, batch.nodes))
+        return Encoded(x, self.pool(x, tokens, batch.nodes))
 
     def _biases(self, batch: Batch) -> Float[Tensor, "layers g heads t t"]:
         t = batch.operations.shape[1]
