@@ -1,7 +1,7 @@
 """Every learner of every task, retrained on the same data: baselines beside the graph transformer.
 
     python -m benchmarks.learning_tasks --data DIR [--splits 5] [--split family] [--seeds 0 ...]
-        [--task T ...] [--learner L ...] [--steps N] [--device cpu] [--part K/N] [--rows FILE]
+        [--task T ...] [--learner L ...] [--steps N] [--size base] [--device cpu] [--part K/N] [--rows FILE]
         [--without-networks] [--summary]
 
 DIR is what `madstar learn dataset --out DIR` wrote. For each of the split seeds each learner is made anew,
@@ -50,6 +50,7 @@ def main() -> None:
             learners=tuple(given.learner),
             networks=not given.without_networks,
             settings=TrainingSettings(steps=given.steps),
+            size=given.size,
             device=given.device,
             file=given.rows,
         )
@@ -74,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learner", nargs="*", default=[], help="these alone, by name")
     parser.add_argument("--without-networks", action="store_true")
     parser.add_argument("--steps", type=int, default=TrainingSettings().steps, help="of networks")
+    parser.add_argument("--size", default="base", help="of networks: small, base or large")
     parser.add_argument("--device", default="cpu", help="of networks")
     parser.add_argument("--part", default="0/1", help="every n-th split seed from the k-th on: k/n")
     parser.add_argument("--rows", type=Path, default=ROWS)

@@ -43,6 +43,7 @@ def evaluate(
         ),
     ] = False,
     steps: Annotated[int | None, typer.Option(help="Of networks [default: as madstar learn train].")] = None,
+    size: Annotated[str, typer.Option(help="Of networks: small, base or large.")] = "base",
     learner: Annotated[
         list[str] | None, typer.Option("--learner", help="This learner alone; once for each.")
     ] = None,
@@ -72,6 +73,7 @@ def evaluate(
         learners=tuple(learner or ()),
         networks=networks,
         settings=TrainingSettings() if steps is None else TrainingSettings(steps=steps),
+        size=size,
         file=rows,
     )
     corpus = Stored(data)

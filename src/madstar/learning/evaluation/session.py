@@ -15,6 +15,7 @@ from ..baselines.networks.learner import ENCODERS, Network, Trained
 from ..datasets.examples import TASKS
 from ..predictor.learner import GraphProcess
 from ..pretraining.training import TrainingSettings
+from ..transformer.config import find_size
 from .rows import add_row, name_of, read_rows
 from .running import Corpus, Division, key, tasks_with_examples, tried
 from .table import MODEL
@@ -31,6 +32,7 @@ class Wanted:
         learners: These alone, by name; all if there are none.
         networks: Whether networks are trained too, the graph transformer among them.
         settings: The budget of networks.
+        size: How large they are, a name of `transformer.config.SIZES`.
         device: Where networks are trained.
         file: Rows are kept there and read from there.
     """
@@ -42,6 +44,7 @@ class Wanted:
     learners: tuple[str, ...] = ()
     networks: bool = False
     settings: TrainingSettings = field(default_factory=TrainingSettings)
+    size: str = "base"
     device: str = "cpu"
     file: Path | None = None
 
@@ -50,6 +53,7 @@ class Wanted:
             raise ConfigurationError(f"there is no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
         if not self.split_seeds or not self.seeds:
             raise ConfigurationError("no seeds: give at least one split seed and one seed")
+        find_size(self.size)
         names = [learner.name for task in TASKS for learner in learners(task)]
         names += [GraphProcess.name, *ENCODERS]
         if unknown := [name for name in self.learners if name not in names]:
@@ -142,6 +146,7 @@ class _Session:
                 continue
             network = Network(
                 name,
+                config=find_size(self.wanted.size),
                 settings=self.wanted.settings,
                 device=self.wanted.device,
                 families=self.corpus.families(),
@@ -171,7 +176,7 @@ class _Session:
                 self.on_step(Step(division.seed, task, learner.name))
             row = tried(learner, task, division, seed, fitted_in)
             if isinstance(learner, Network):
-                row |= {"parameters": learner.parameter_count, "steps": learner.settings.steps}
+                row |= {"size": self.wanted.size, "parameters": learner.parameter_count, "steps": learner.settings.steps}
             if self.on_row is not None:
                 self.on_row(row)
             if keep and self.wanted.file is not None:
