@@ -176,7 +176,8 @@ class _Session:
                 self.on_step(Step(division.seed, task, learner.name))
             row = tried(learner, task, division, seed, fitted_in)
             if isinstance(learner, Network):
-                row |= {"size": self.wanted.size, "parameters": learner.parameter_count, "steps": learner.settings.steps}
+                row |= {"size": self.wanted.size, "steps": learner.settings.steps}
+                row |= {"parameters": learner.parameter_count}
             if self.on_row is not None:
                 self.on_row(row)
             if keep and self.wanted.file is not None:
