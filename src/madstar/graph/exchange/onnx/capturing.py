@@ -129,11 +129,31 @@ def capture(built: BuiltModule, inputs: Sequence[Tensor]) -> Captured:
         except Exception as error:
             last = last or error
             continue
+        _laid_out(program)
         kept = _kept(program, stated, able)
         return Captured(program, kept, {s: int(size) for s, size in here.items() if s not in kept})
     cause = _ours(last)
     said = str(cause) if cause is not None else in_one_line(last or RuntimeError("torch"), 240)
     raise GraphError(f"{built.graph.name}: torch.export cannot follow it: {said}") from None
+
+
+_TURNED = (torch.ops.aten.transpose.int, torch.ops.aten.permute.default)
+_SEEN_AS = (torch.ops.aten.view.default, torch.ops.aten.reshape.default)
+
+
+def _laid_out(program: Any) -> None:
+    """Lay out anew what is turned before it is seen in another shape.
+
+    Attention that is decomposed for ONNX gives the same in another layout than attention computed at once,
+    and of what is turned in that layout no view can be had.
+    """
+    clone, order = torch.ops.aten.clone.default, {"memory_format": torch.contiguous_format}
+    for node in list(program.graph.nodes):
+        if node.target in _SEEN_AS and node.args[0].target in _TURNED:
+            with program.graph.inserting_before(node):
+                copy = program.graph.call_function(clone, (node.args[0],), order)
+            copy.meta = {**node.args[0].meta, "val": node.args[0].meta["val"].contiguous()}
+            node.replace_input_with(node.args[0], copy)
 
 
 def _ours(error: BaseException | None) -> GraphError | None:
