@@ -59,7 +59,7 @@ SETTINGS = {
     "--rungs 2,9s": ["rungs 2, 9s mix units", "steps, tokens or seconds"],
     "--rungs many": ["budget 'many'", "400 steps"],
     "--rungs 0": ["budget '0' is zero", "positive"],
-    "--strategy nsga3": ["strategy", "'nsga2', 'regularised', 'local', 'random' or 'screened'", "'nsga3'"],
+    "--strategy nsga3": ["strategy 'nsga3' (did you mean nsga2?)", "screened, guided", "file.py:Class"],
     "--mode sync": ["mode", "'async' or 'generational'", "'sync'"],
     "--levels backbone,cell": ["levels", "cell", "choose from backbone, operator, featurizer"],
     "--invalid ignore": ["invalid", "'repair' or 'reject'", "'ignore'"],

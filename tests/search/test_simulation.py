@@ -13,10 +13,13 @@ import pytest
 from madstar.genome import Genome
 from madstar.search import make_settings
 from madstar.search.simulation import Clock, Pretended, PretendedPool, simulate
+from madstar.search.strategies import strategy_names
 from madstar.search.summary import mean_errors, mean_values
 from madstar.tasks import TextTask, prepare_text
 from madstar.training import Budget
 from madstar.workers import Job
+
+from .strategies.landscape import LITTLE
 
 RUNGS = ("50", "100", "200", "400")
 
@@ -65,8 +68,11 @@ def test_a_pretended_pool_ends_jobs_in_time_and_no_two_on_one_worker() -> None:
     assert clock() == 5.5
 
 
-@pytest.mark.parametrize("strategy", ["nsga2", "regularised", "local", "random", "screened"])
-def test_runs_repeat_and_finalists_get_their_share(strategy: str, task: TextTask, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", strategy_names())
+def test_runs_repeat_and_finalists_get_their_share(
+    strategy: str, task: TextTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("madstar.learning.guided.strategy.Guidance", lambda: LITTLE)
     chosen = settings(strategy=strategy, workers=1, candidates=20)
     first = simulate(chosen, task, landscape, tmp_path, "a", own_time=False).summary()
     again = simulate(chosen, task, landscape, tmp_path, "b", own_time=False).summary()

@@ -46,9 +46,22 @@ def search(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="screened, nsga2, regularised, local or random [default: screened; by generations nsga2]."
+            help="screened, guided, nsga2, regularised, local, random, another package's, or "
+            "file.py:Class [default: screened; by generations nsga2]."
         ),
     ] = None,
+    knowledge: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="HOME",
+            help="The --home of earlier runs, from whose measurements the strategy learns before it "
+            "begins (guided). Repeat for more.",
+        ),
+    ] = None,
+    unguided: Annotated[
+        float,
+        typer.Option(help="Share of proposals made without the model, to measure its worth (guided)."),
+    ] = 0.2,
     seeds: Annotated[
         str, typer.Option(help="What the search begins with: none, or known good motifs.")
     ] = "none",
@@ -155,6 +168,8 @@ def search(
                 time_limit=time_limit,
                 memory_limit=_bytes(memory_limit),
                 **({} if classes is None else {"classes": _numbers(classes)}),
+                knowledge=tuple(map(str, knowledge or ())),
+                unguided=unguided,
                 **({} if strategy is None else {"strategy": strategy}),
             )
             if validate:

@@ -10,6 +10,7 @@ STRATEGIES = {
     "local": "local search",
     "random": "random search",
     "screened": "evolution with offspring screened by a surrogate",
+    "guided": "search guided by what was learned from measured genomes",
 }
 _MODES = {"async": "asynchronous", "generational": "in generations"}
 

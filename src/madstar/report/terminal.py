@@ -59,6 +59,7 @@ def _print_head(summary: RunSummary, console: Console) -> None:
         "Data": summary.task,
         "Models": f"{depth} layers, width {settings.width}, {plural(settings.heads, 'head')}",
         "Search": strategy(settings),
+        **({"Knowledge": str(run.config["knowledge"])} if run.config.get("knowledge") else {}),
         "Motifs": f"seeds {motif_seeds(settings)}",
         "Rungs": f"{', '.join(settings.rungs)}; promotion: {promotion(settings)}",
         "Finalists": finalists(settings),
@@ -188,6 +189,8 @@ def _print_search(summary: RunSummary, console: Console) -> None:
         "Offspring": f"{counts.valid} valid, {counts.repaired} repaired, {counts.rejected} rejected, "
         f"{counts.duplicate} duplicate",
     }
+    if summary.guiding is not None:
+        lines["Guiding"] = str(summary.guiding)
     _print_lines(lines, console)
 
 

@@ -7,7 +7,7 @@ loses only evaluations that were under way. Resuming reads the rows and replays 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +74,8 @@ class Watcher(Protocol):
 class Coordinator:
     """Runs one search to its end, or to an interrupt. `run` may be called once.
 
-    `pool` and `clock` (in seconds) may be replaced by ones that pretend (see `simulation`).
+    `knowledge` is what the strategy knew when the run began (see `knowledge`). `pool` and `clock` (in
+    seconds) may be replaced by ones that pretend (see `simulation`).
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Coordinator:
         checkpoints: Path,
         import_paths: Sequence[str] = (),
         *,
+        knowledge: Mapping[str, Any] | None = None,
         pool: Callable[..., WorkerPool] = WorkerPool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,7 +103,7 @@ class Coordinator:
         self.admission = Admission(
             self.ledger.objectives, settings.parsed_constraints, self.space.sizes, settings.training.length
         )
-        self.strategy = self._make_strategy()
+        self.strategy = self._make_strategy(knowledge)
         self._pool, self._clock = pool, clock
         self._begun = clock()
         self._jobs: dict[str, Work] = {}
@@ -290,7 +292,7 @@ class Coordinator:
                 self.agenda.generational.close_generation()
             self.strategy.replay(self.ledger.history(generation))
 
-    def _make_strategy(self) -> Strategy:
+    def _make_strategy(self, knowledge: Mapping[str, Any] | None) -> Strategy:
         settings = self.settings
         return make_strategy(
             settings.strategy,
@@ -303,6 +305,9 @@ class Coordinator:
             top_rung=self.ledger.top,
             screen=self.admission.screen,
             seeds=motifs_of(self.space) if settings.seeds == "motifs" else (),
+            objectives=[objective.name for objective in self.ledger.objectives],
+            unguided=settings.unguided,
+            knowledge=knowledge,
         )
 
     def _setup(self) -> dict[str, Any]:

@@ -27,12 +27,16 @@ from ..genome import CLASSES, Genome, LIVGenes, sample
 from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
 from ..tasks import TextTask, prepare_text
+from . import knowledge
 from .coordinator import Coordinator, Snapshot, Watcher
 from .run import ARCHIVE_NAME, DATA_NAME, DEFAULT_HOME, Run, data_key
 from .settings import SearchSettings
 from .strategies import proposal_rng
+from .strategies.choice import check_strategy
 
 _SAMPLED = 200
+# The vocabulary without a tokenizer; with one it is known only once the data are prepared.
+_BYTES = 256
 
 
 class SearchInterrupted(KeyboardInterrupt):
@@ -82,11 +86,13 @@ def search(
 def make_settings(**values: Any) -> SearchSettings:
     """Settings from plain values; a wrong one is a ConfigurationError of one line."""
     try:
-        return SearchSettings(**values)
+        settings = SearchSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "settings"
         raise ConfigurationError(f"{where}: {first['msg']} (given: {first['input']!r})") from None
+    check_strategy(settings.strategy)
+    return settings
 
 
 def begin(
@@ -101,12 +107,16 @@ def begin(
     What can be refused is refused before anything is written, and before minutes go into preparing data.
     """
     torch.set_num_threads(1)
+    check_strategy(settings.strategy)
     check_feasible(settings)
     home = Path(home)
     _check_run(home, name)
+    known = knowledge.learn(settings, _BYTES)
     with _without_trace(home):
         _make_directory(home)
         task = _prepare(settings, home)
+    if task.vocabulary_size != _BYTES:
+        known = knowledge.learn(settings, task.vocabulary_size)
     with Archive.open(home / ARCHIVE_NAME) as archive:
         row = archive.create_run(
             name,
@@ -117,9 +127,11 @@ def begin(
                     "description": task.description,
                     "vocabulary_size": task.vocabulary_size,
                 },
+                **({} if known is None else {"knowledge": known.get("says", "")}),
             },
         )
         with RunLock(home / row.name, row.name):
+            knowledge.keep(known, home / row.name)
             return _carry_on(archive, row, settings, task, home, watcher or Silent(), resumed=False)
 
 
@@ -139,7 +151,7 @@ def resume(
     home = Path(home)
     with contextlib.ExitStack() as stack:
         archive = stack.enter_context(Archive.open(home / ARCHIVE_NAME, create=False))
-        row = archive.run(name)
+        row = archive.run(name, kind="search")
         if "scaled" in row.config:
             raise ArchiveError(
                 f"run {row.name} holds the winner of another at a larger size, and no search: "
@@ -211,7 +223,15 @@ def _carry_on(
     _make_directory(run.checkpoints)
     _sweep(run.checkpoints)
     try:
-        coordinator = Coordinator(settings, archive, row, task, run.checkpoints, import_paths=[os.getcwd()])
+        coordinator = Coordinator(
+            settings,
+            archive,
+            row,
+            task,
+            run.checkpoints,
+            import_paths=[os.getcwd()],
+            knowledge=knowledge.recall(settings, run.directory),
+        )
     except KeyboardInterrupt:
         _book(lambda: archive.update_run(row.id, status="interrupted"))
         raise SearchInterrupted(row.name) from None

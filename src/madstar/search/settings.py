@@ -30,11 +30,13 @@ class SearchSettings(BaseModel):
     It ends after `minutes`, after `candidates` trained, after `generations`, or after so many training
     `steps` of candidates in all, whichever is set and comes first. `rungs` are rising budgets; the most
     promising `promote` share of each goes on to the next. `reevaluate` is the share of the budget in which
-    finalists are trained again with other seeds. `seeds` says whether the first proposals are known good
-    motifs ("motifs") or not ("none").
-    Mode "async" keeps every worker busy; "generational" waits for whole generations, is reproducible, and
-    is for strategy "nsga2" alone. `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker)
-    are for one evaluation. Raises ConfigurationError or ObjectiveError for what cannot be.
+    finalists are trained again with other seeds. `strategy` is a name of `strategies.choice` or your own as
+    `file.py:Class`; `knowledge` are homes of archives that it may learn from before it begins, `unguided`
+    is the share of proposals in which a strategy guided by a model does without. `seeds` says whether the
+    first proposals are known good motifs ("motifs") or not ("none"). Mode "async" keeps every worker busy;
+    "generational" waits for whole generations, is reproducible, and is for strategy "nsga2" alone.
+    `time_limit` (seconds) and `memory_limit` (bytes beyond an idle worker) are for one evaluation. Raises
+    ConfigurationError or ObjectiveError for what cannot be.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +66,9 @@ class SearchSettings(BaseModel):
     promote: float = Field(1 / 2, gt=0, le=1)
     reevaluate: float = Field(0.15, ge=0, lt=1)
 
-    strategy: Literal["nsga2", "regularised", "local", "random", "screened"] = "screened"
+    strategy: str = "screened"
+    knowledge: tuple[str, ...] = ()
+    unguided: float = Field(0.2, ge=0, le=1)
     seeds: Literal["none", "motifs"] = "none"
     mode: Literal["async", "generational"] = "async"
     population: int = Field(16, ge=2)
@@ -99,6 +103,16 @@ class SearchSettings(BaseModel):
         if path is None or path in BUILT_IN or not Path(path).exists():
             return path
         return str(Path(path).resolve())
+
+    @field_validator("strategy")
+    @classmethod
+    def _whole_reference(cls, name: str) -> str:
+        return absolute(name)
+
+    @field_validator("knowledge")
+    @classmethod
+    def _whole_homes(cls, homes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(Path(home).resolve()) for home in homes)
 
     @field_validator("objectives")
     @classmethod

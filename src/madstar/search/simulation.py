@@ -19,6 +19,7 @@ from typing import Any, Self, cast
 from ..archive import Archive
 from ..tasks import TextTask
 from ..workers import Job, Outcome, WorkerPool
+from . import knowledge
 from .coordinator import Coordinator
 from .run import ARCHIVE_NAME, Run
 from .session import Silent
@@ -138,7 +139,9 @@ def simulate(
             row = archive.run(name)
         else:
             config = {"settings": settings.model_dump(mode="json"), "task": described}
+            known = knowledge.learn(settings, task.vocabulary_size)
             row = archive.create_run(name, config)
+            knowledge.keep(known, home / name)
         clock = Clock(own_time=own_time)
         coordinator = Coordinator(
             settings,
@@ -146,6 +149,7 @@ def simulate(
             row,
             task,
             home / name,
+            knowledge=knowledge.recall(settings, home / name),
             pool=cast("Callable[..., WorkerPool]", partial(PretendedPool, evaluate, clock)),
             clock=clock,
         )

@@ -21,6 +21,7 @@ from ..objectives import Objective
 from .ledger import BASELINE, SEARCH
 from .ranking import hypervolume, nondominated
 from .settings import SearchSettings
+from .worth import Worth, worth_of
 
 FAILURES = ("diverged", "timeout", "memory", "crash", "error")
 
@@ -105,9 +106,15 @@ class RunSummary:
         """Evaluations that failed."""
         return sum(self.failures.values())
 
+    @cached_property
+    def guiding(self) -> Worth | None:
+        """What the guidance of a model was worth in this run; None where there was none."""
+        return worth_of(self)
+
     def to_dict(self) -> dict[str, Any]:
         """One JSON document: run, evaluations, failed, front, baselines, hypervolume, validity."""
         counts = self.validity
+        guiding = {} if self.guiding is None else {"guiding": self.guiding.to_dict()}
         return {
             "run": self.run.name,
             "status": self.run.status,
@@ -134,6 +141,7 @@ class RunSummary:
                 "duplicate": counts.duplicate,
                 "repaired_genes": counts.repaired_genes,
             },
+            **guiding,
         }
 
 

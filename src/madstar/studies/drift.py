@@ -162,7 +162,7 @@ def _varied(
     if operator.startswith("neighbour"):
         moved = neighbour(parents[0], space, rng)
         return None if moved is None else moved[0]
-    names = operator.removeprefix("screened:").split("+")
+    names = operator.rpartition(":")[2].split("+")
     child = parents[0]
     if "crossover" in names and len(parents) > 1:
         child = crossover(child, parents[1], rates.cuts, rng)

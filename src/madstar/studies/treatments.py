@@ -8,11 +8,12 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..search import SearchSettings
+from ..search.strategies import STRATEGIES
 
 # What a study may compare. Everything else, whatever is added to the settings, must be equal.
 TREATMENT = (
     *("strategy", "seeds", "population", "elitism", "crossover", "mutation", "below", "cuts", "mode"),
-    *("promote", "reevaluate"),
+    *("promote", "reevaluate", "knowledge", "unguided"),
 )
 SEED = "seed"
 # What a strategy has no use for is no part of its treatment.
@@ -48,6 +49,8 @@ def treatments(settings: Sequence[SearchSettings]) -> list[Treatment]:
 
 def _used(settings: Mapping[str, Any]) -> dict[str, Any]:
     unused = _UNUSED.get(settings["strategy"], frozenset())
+    if settings["strategy"] in STRATEGIES:  # those guided by a model come from elsewhere
+        unused |= {"knowledge", "unguided"}
     return {n: settings[n] for n in (*TREATMENT, "workers") if n in settings and n not in unused}
 
 

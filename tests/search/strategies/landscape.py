@@ -8,6 +8,7 @@ import numpy as np
 
 from madstar.genome import Genome, SearchSpace
 from madstar.genome.variation import VariationRates
+from madstar.learning.guided import Guidance, Guided
 from madstar.search.strategies import (
     Event,
     Generational,
@@ -25,7 +26,9 @@ SPACE = SearchSpace(min_depth=6, max_depth=6)
 VARIED = SearchSpace(min_depth=4, max_depth=7)
 TOP = 2
 FEW = Screening(random=12, offspring=12, exact=4, draws=5)
-NAMES = ("nsga2", "regularised", "local", "random", "screened")
+# What looks at many genomes for each proposal looks at few here.
+LITTLE = Guidance(initial=6, random=6, generated=8, offspring=8, elite=4, evolved=6, rounds=1, draws=5)
+NAMES = ("nsga2", "regularised", "local", "random", "screened", "guided")
 
 
 def quality(genome: Genome, rung: int = TOP) -> float:
@@ -53,11 +56,14 @@ def screen(genome: Genome) -> tuple[float | None, ...] | None:
 
 def make(name: str, seed: int = 0, space: SearchSpace = SPACE, **settings: object) -> Strategy:
     """A strategy of that name on this landscape."""
-    chosen: dict = {"rates": VariationRates(), "population": 8, "top_rung": TOP, "screen": screen, **settings}
+    chosen: dict = {"rates": VariationRates(), "population": 8, "top_rung": TOP, "screen": screen}
+    chosen |= {"objectives": ("quality", "cache"), **settings}
     strategy = make_strategy(name, space, seed, **chosen)
     inner = strategy.inner if isinstance(strategy, Seeded) else strategy
     if isinstance(inner, ScreenedSearch):
         inner.screening = FEW
+    if isinstance(inner, Guided):
+        inner.guidance = LITTLE
     return strategy
 
 

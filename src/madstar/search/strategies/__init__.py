@@ -1,6 +1,6 @@
 """Strategies: who is tried next. Each keeps the contract of three verbs."""
 
-from .choice import STRATEGIES, make_strategy
+from .choice import STRATEGIES, Surroundings, check_strategy, make_strategy, strategy_names
 from .contract import (
     Event,
     Generational,
@@ -33,7 +33,10 @@ __all__ = [
     "Screening",
     "Seeded",
     "Strategy",
+    "Surroundings",
+    "check_strategy",
     "make_strategy",
     "proposal_rng",
     "random_proposal",
+    "strategy_names",
 ]
