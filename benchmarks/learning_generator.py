@@ -1,15 +1,22 @@
 """The generator: what share of what it makes is valid, builds, runs, takes a step, is unique and novel.
 
     python -m benchmarks.learning_generator --museum runs/museum [--models N] [--genomes N] [--steps N]
-        [--n N] [--seed S ...]
+        [--n N] [--seed S ...] [--out FOLDER]
 
-cuts the graphs of a museum, and random genomes traced, to blocks of 4 to 40 items, fits a generator to them,
-and draws graphs in four ways: by the network and by trigrams of the same decisions, each with what does not
-fit left out and with none of it (the grammar alone). Valid is what `madstar graph check` finds no error in
-and nothing dead. What is valid is built with fresh weights and run at the sizes of its symbols; a step of
-gradient descent is taken on the sum of squares of its outputs, which must stay finite. Unique: among those
-drawn. Novel: not among the graphs that it was fitted to. Both by structural hash. Rejected: the share of
-drawn decisions that were refused or undone. Seconds are of the process, on one thread.
+cuts the graphs of a museum, random genomes and MAD's layers to blocks of 4 to 56 items, fits a generator to
+them, and draws graphs by the network, at two temperatures, and by trigrams of the same decisions, each with
+what does not fit left out (masks) and with nothing left out (the grammar alone). Valid is what
+`madstar graph check` finds no error in and nothing dead. What is valid is built with fresh weights and run at
+the sizes of its symbols; a step of gradient descent is taken on the sum of squares of its outputs, which must
+stay finite. Unique: among those drawn. Novel: not among the graphs that it was fitted to. Both by structural
+hash. Rejected: the share of drawn decisions that were refused or undone. Mixers are drawn with masks, told to
+stand where a layer stands and to be causal: of those whole, the share that is. Seconds are of the process, on
+one thread.
+
+Distances to the graphs that it was fitted to: of operations and of how often values are taken, half the sum
+of differences of shares (total variation); of items and of depth, the largest difference of cumulative shares
+(Kolmogorov and Smirnov). 0 is the same, 1 is apart. Beside them those of blocks of other random genomes, and
+of as many of the training graphs themselves, which is as close as a sample comes.
 """
 
 from __future__ import annotations
@@ -17,6 +24,11 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -28,20 +40,26 @@ from madstar.graph import build, check
 from madstar.graph.execution import drawn_inputs
 from madstar.graph.hashing import structural_hash
 from madstar.graph.inference import Inference
-from madstar.graph.model import Graph
+from madstar.graph.model import Definition, Graph, Node
 from madstar.graph.statistics import statistics
-from madstar.learning.corpus.generated import random_genomes
+from madstar.graph.wiring import given, sources
+from madstar.learning.corpus.generated import mad_layers, random_genomes
 from madstar.learning.corpus.labels import domain
 from madstar.learning.corpus.museum import of_museum
-from madstar.learning.generator import Generator, Tally, blocks_of, fit
-from madstar.learning.generator.decisions import SYMBOLS, encode
+from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct
+from madstar.learning.generator.decisions import SYMBOLS
 from madstar.learning.generator.draft import Limits
+from madstar.learning.generator.generator import fitted
+from madstar.learning.generator.network import NetworkSizes
 from madstar.learning.generator.ngram import Trigrams
-from madstar.learning.generator.relative import Inexpressible
 from madstar.learning.generator.search import Scorer, Settings, draw
 from madstar.learning.generator.state import State
+from madstar.learning.generator.training import Examples, examples_of
 
 from .machine import keep
+
+COOL = 0.7
+"""The other temperature at which is drawn: scores are divided by it."""
 
 
 def main() -> None:
@@ -50,19 +68,33 @@ def main() -> None:
     )
     parser.add_argument("--museum", type=Path, required=True)
     parser.add_argument("--models", type=int, help="so many models of the museum; all if not given")
-    parser.add_argument("--genomes", type=int, default=40)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--n", type=int, default=100)
+    parser.add_argument("--genomes", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, help="keep the generator of the first seed in this folder")
-    given = parser.parse_args()
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    graphs, domains = corpus(given.museum, given.models, given.genomes)
+    graphs, domains = corpus(asked.museum, asked.models, asked.genomes)
+    begun = time.process_time()
+    examples = examples_of(graphs, domains, NetworkSizes().context)
+    fitted_to = [graphs[number] for number in examples.kept]
+    known = Looks.of(fitted_to)
+    result: dict[str, Any] = {
+        "graphs": len(graphs), "examples": len(fitted_to), "decisions": len(examples.space),
+        "steps": asked.steps, "n": asked.n, "seconds of examples": time.process_time() - begun,
+    }  # fmt: skip
+    genomes = [block for g in other_genomes(asked.genomes) for block in blocks_of(g)]
+    some = random.Random(0).sample(fitted_to, min(asked.n, len(fitted_to)))
+    result["random genomes"] = Looks.of(distinct(genomes)).away(known)
+    result["training graphs"] = Looks.of(some).away(known)
+    print(result, flush=True)
     rows: list[dict[str, Any]] = []
-    for seed in given.seed:
-        rows.append(measured(graphs, domains, seed, given.steps, given.n, given.out if not rows else None))
-        print(rows[-1], flush=True)
-    print(keep("learning_generator", {"graphs": len(graphs), "seeds": rows, "mean": together(rows)}))
+    for seed in asked.seed:
+        out = asked.out if not rows else None
+        rows.append(measured(examples, graphs, domains, known, seed, asked.steps, asked.n, out))
+        keep("learning_generator", result | {"seeds": rows, "mean": together(rows)})
+    print(together(rows))
 
 
 def corpus(museum: Path, models: int | None, genomes: int) -> tuple[list[Graph], list[str]]:
@@ -70,10 +102,10 @@ def corpus(museum: Path, models: int | None, genomes: int) -> tuple[list[Graph],
     wanted = of_museum(museum)
     random.Random(0).shuffle(wanted)
     wholes = []
-    for each in [*wanted[:models], *random_genomes(genomes, 0, (2, 4))]:
+    for each in [*random_genomes(genomes, 0, (2, 4)), *mad_layers(), *wanted[:models]]:
         if (entry := each.make()) is not None:
-            graph = entry.graph
-            wholes.append((graph, "genome" if entry.source == "genome" else domain(graph, entry.facts)))
+            graph, own = entry.graph, entry.source in ("genome", "layer")
+            wholes.append((graph, entry.source if own else domain(graph, entry.facts)))
     found: dict[str, tuple[Graph, str]] = {}
     for graph, what in wholes:
         for block in blocks_of(graph):
@@ -81,46 +113,114 @@ def corpus(museum: Path, models: int | None, genomes: int) -> tuple[list[Graph],
     return [graph for graph, _ in found.values()], [what for _, what in found.values()]
 
 
+def other_genomes(genomes: int) -> list[Graph]:
+    """As many genomes as were learned from, of another seed."""
+    made = [each.make() for each in random_genomes(genomes, 1, (2, 4))]
+    return [entry.graph for entry in made if entry is not None]
+
+
 def measured(
-    graphs: list[Graph], domains: list[str], seed: int, steps: int, n: int, out: Path | None
+    examples: Examples,
+    graphs: list[Graph],
+    domains: list[str],
+    known: Looks,
+    seed: int,
+    steps: int,
+    n: int,
+    out: Path | None,
 ) -> dict[str, Any]:
-    """One generator, and the four ways to draw."""
+    """One generator, and the ways to draw."""
     begun = time.process_time()
-    generator = fit(graphs, seed, steps=steps, domains=domains)
+    told = 0.0
+
+    def tell(done: float, loss: float) -> None:
+        nonlocal told
+        if done >= told + 0.05:
+            told = done
+            print(
+                f"seed {seed}: {done:.0%}, {time.process_time() - begun:.0f} s, loss {loss:.3f}", flush=True
+            )
+
+    generator = fitted(examples, graphs, domains, NetworkSizes(), seed, None, steps, tell)
     trained = time.process_time() - begun
     if out is not None:
         generator.save(out)
     space = generator.space
-    sequences = []
-    for graph, what in zip(graphs, domains, strict=True):
-        try:
-            numbers = [space.number(decision) for decision in encode(graph, what)]
-        except Inexpressible:
-            continue
-        if all(numbers):
-            sequences.append(numbers)
-    trigrams = Trigrams(sequences, len(space))
+    trigrams = Trigrams([example.numbers for example in examples.examples], len(space))
     row: dict[str, Any] = {
-        "seed": seed, "examples": generator.facts.examples, "left_out": dict(generator.facts.left_out),
-        "decisions": len(space), "parameters": sum(p.numel() for p in generator.network.parameters()),
-        "steps": steps, "seconds": trained, "loss": generator.facts.losses[-1],
+        "seed": seed, "parameters": sum(p.numel() for p in generator.network.parameters()),
+        "seconds": trained, "loss": generator.facts.losses[-1],
     }  # fmt: skip
-    for name, scorer in (("network", generator.steps()), ("trigrams", trigrams.steps())):
-        for checked in (True, False):
-            way = f"{name}, {'masks' if checked else 'no masks'}"
-            row[way] = drawn(generator, scorer, checked, n, seed)
-            print(way, row[way], flush=True)
+    ways: list[tuple[str, Scorer, bool, float, int]] = [
+        ("network, no masks", generator.steps(), False, 1.0, n),
+        (f"network, no masks, at {COOL}", generator.steps(), False, COOL, n),
+        ("network, masks", generator.steps(), True, 1.0, n),
+        (f"network, masks, at {COOL}", generator.steps(), True, COOL, n),
+        ("trigrams, no masks", trigrams.steps(), False, 1.0, n),
+        ("trigrams, masks", trigrams.steps(), True, 1.0, max(1, n // 10)),
+    ]
+    for way, scorer, checked, temperature, many in ways:
+        row[way] = drawn(generator, scorer, known, checked, many, seed, temperature)
+        print(way, row[way], flush=True)
+    row["mixers"] = mixers(generator, n // 4, seed)
+    print("mixers", row["mixers"], flush=True)
     return row
 
 
-def drawn(generator: Generator, scorer: Scorer, checked: bool, n: int, seed: int) -> dict[str, float]:
+def mixers(generator: Generator, n: int, seed: int) -> dict[str, float]:
+    """What asking for causal graphs in a layer's place gave, all of one width."""
+    tally, begun = Tally(), time.process_time()
+    asked = Conditions(width=128, most_parameters=1_000_000, causal=True)
+    graphs: list[Graph] = []
+    with suppress(MadstarError):  # too few were found: none is what it gave
+        graphs = generator.generate(n, seed, asked, distinct=True, tally=tally)
+    seconds = time.process_time() - begun
+    many = max(1, len(graphs))
+    return {
+        "found": len(graphs) / n,
+        "causal": len(graphs) / max(1, len(graphs) + tally.leaking),
+        "valid": sum(map(valid, graphs)) / many,
+        "mixing": sum(mixes(graph) for graph in graphs) / many,
+        "trained": sum(stepped(graph)[2] for graph in graphs) / many,
+        "items": mean([items(graph) for graph in graphs] or [0]),
+        "rejected": tally.rejection_rate,
+        "seconds per graph": seconds / many,
+    }
+
+
+def mixes(graph: Graph) -> bool:
+    """Whether what it gives at a place depends on another place, as a forward pass shows."""
+    module = build(graph, generator=torch.Generator().manual_seed(0)).eval()
+    inputs = drawn_inputs(graph)
+    ((name, x),) = inputs.items()
+    with torch.no_grad():
+        before = first_of(module(**{name: x}))
+        after = first_of(module(**{name: torch.cat([x[:, :1] + 1, x[:, 1:]], 1)}))
+    return not torch.allclose(before[:, 1:], after[:, 1:], atol=1e-6)
+
+
+def first_of(given: Any) -> torch.Tensor:
+    """The first output of a module."""
+    found: torch.Tensor = given if isinstance(given, torch.Tensor) else next(iter(given.values()))
+    return found
+
+
+def drawn(
+    generator: Generator,
+    scorer: Scorer,
+    known: Looks,
+    checked: bool,
+    n: int,
+    seed: int,
+    temperature: float,
+) -> dict[str, float]:
     """What `n` draws gave."""
     tally, chooser = Tally(), torch.Generator().manual_seed(seed)
     begun = time.process_time()
     found: list[Graph] = []
     for _ in range(n):
         start = State(generator.space, Limits(checked=checked), Inference(SYMBOLS))
-        state = draw(scorer, start, [("begin",)], chooser, Settings(), tally)
+        state = draw(scorer, start, [("begin",)], chooser, Settings(temperature), tally)
         if state is not None:
             found.append(state.graph("drawn"))
     seconds = time.process_time() - begun
@@ -137,9 +237,71 @@ def drawn(generator: Generator, scorer: Scorer, checked: bool, n: int, seed: int
         "novel": sum(hashed not in generator.facts.known for hashed in hashes) / many,
         "rejected": tally.rejection_rate,
         "begun per graph": tally.begun / n,
-        "items": mean([sum(len(d.items) for d in graph.definitions.values()) for graph in sound] or [0]),
+        "items": mean([items(graph) for graph in sound] or [0]),
+        "blocks": mean([len(graph.definitions) for graph in sound] or [0]),
         "seconds per graph": seconds / n,
+        **{f"distance of {name}": far for name, far in Looks.of(sound).away(known).items()},
     }
+
+
+def items(graph: Graph) -> int:
+    """Nodes and calls of all blocks, each block once."""
+    return sum(len(definition.items) for definition in graph.definitions.values())
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What a set of graphs looks like: shares of operations and of degrees, all sizes and depths."""
+
+    operations: Counter[str]
+    degrees: Counter[int]
+    items: list[int]
+    depths: list[int]
+
+    @classmethod
+    def of(cls, graphs: Iterable[Graph]) -> Looks:
+        """Each block of a graph counts once; a value's degree is how often it is taken, up to 6."""
+        looks = cls(Counter(), Counter(), [], [])
+        for graph in graphs:
+            looks.items.append(items(graph))
+            looks.depths.append(max(map(looks.add, graph.definitions.values())))
+        return looks
+
+    def add(self, definition: Definition) -> int:
+        """Counts a block; gives its longest chain of items."""
+        taken: Counter[str] = Counter()
+        depth: dict[str, int] = {}
+        for item in definition.items:
+            refs = [ref for ref in sources(item) if ref.startswith("%")]
+            taken.update(refs)
+            here = 1 + max((depth.get(ref, 0) for ref in refs), default=0)
+            depth |= {f"%{value.name}": here for value in given(item)}
+            self.operations[item.op if isinstance(item, Node) else "call"] += 1
+        self.degrees.update(min(6, taken[ref]) for ref in depth)
+        return max(depth.values(), default=0)
+
+    def away(self, other: Looks) -> dict[str, float]:
+        """Distances, each between 0 and 1; 1 where there is nothing to compare."""
+        if not self.items:
+            return dict.fromkeys(("operations", "degree", "size", "depth"), 1.0)
+        return {
+            "operations": apart(self.operations, other.operations),
+            "degree": apart(self.degrees, other.degrees),
+            "size": between(self.items, other.items),
+            "depth": between(self.depths, other.depths),
+        }
+
+
+def apart(a: Counter[Any], b: Counter[Any]) -> float:
+    """Total variation of two sets of counts."""
+    return sum(abs(a[key] / a.total() - b[key] / b.total()) for key in a | b) / 2
+
+
+def between(a: list[int], b: list[int]) -> float:
+    """The largest difference of cumulative shares."""
+    places = sorted({*a, *b})
+    one, two = sorted(a), sorted(b)
+    return max(abs(bisect_right(one, x) / len(one) - bisect_right(two, x) / len(two)) for x in places)
 
 
 def valid(graph: Graph) -> bool:
@@ -156,8 +318,8 @@ def stepped(graph: Graph) -> tuple[bool, bool, bool]:
     try:
         module = build(graph, generator=torch.Generator().manual_seed(0)).train()
         built = True
-        given = module(**drawn_inputs(graph))
-        outputs = [given] if isinstance(given, torch.Tensor) else list(given.values())
+        found = module(**drawn_inputs(graph))
+        outputs = [found] if isinstance(found, torch.Tensor) else list(found.values())
         ran = True
         loss = sum((v.float() ** 2).sum() for v in outputs if v.is_floating_point() and v.requires_grad)
         assert isinstance(loss, torch.Tensor)
@@ -173,7 +335,7 @@ def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Mean and standard deviation over the seeds."""
     found: dict[str, Any] = {}
     for way, figures in rows[0].items():
-        if isinstance(figures, dict) and "valid" in figures:
+        if isinstance(figures, dict):
             for name in figures:
                 values = [row[way][name] for row in rows]
                 found[f"{way}: {name}"] = [mean(values), stdev(values) if len(values) > 1 else 0.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +47,16 @@ def generate(
     width: Annotated[int | None, typer.Option(help="Their width.")] = None,
     most_parameters: MostParameters = None,
     least_parameters: Annotated[float, typer.Option("--min-params", help="At least so many.")] = 0,
-    most_items: MostItems = 40,
+    most_items: MostItems = 56,
+    residual: Annotated[
+        bool,
+        typer.Option(
+            "--residual", help="Blocks from [batch, length, width] to the same, for a layer's place."
+        ),
+    ] = False,
+    causal: Annotated[
+        bool, typer.Option("--causal", help="Such blocks of which no place depends on a later one.")
+    ] = False,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the graphs to this folder, N.graph.json.")
@@ -58,6 +68,7 @@ def generate(
         raise ConfigurationError(f"--n {n}: give at least 1")
     generator = _generator(model, data, minutes, seed)
     conditions = _conditions(domain, width, most_parameters, least_parameters, most_items)
+    conditions = replace(conditions, residual=residual, causal=causal)
     if like:
         conditions = _like(generator, opened(like, None, like.startswith("hf:")), conditions)
     from ..learning.generator import Tally
@@ -78,7 +89,7 @@ def complete(
     n: Annotated[int, typer.Option("--n", help="How many completions.")] = 1,
     model: Model = _MODEL,
     most_parameters: MostParameters = None,
-    most_items: MostItems = 40,
+    most_items: MostItems = 56,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the graphs to this folder, N.graph.json.")
@@ -152,8 +163,6 @@ def _conditions(
 
 def _like(generator: Generator, graph: Graph, conditions: Conditions) -> Conditions:
     """The conditions with those of a graph for what is not said."""
-    from dataclasses import replace
-
     from ..graph.statistics import statistics
     from ..learning.corpus.labels import domain
 
@@ -194,7 +203,9 @@ def _hand_over(graphs: list[Graph], tally: Tally, out: Path | None, as_json: boo
             }
         )
     if as_json:
-        print_document({"graphs": rows, "rejection_rate": round(tally.rejection_rate, 4)})
+        print_document(
+            {"graphs": rows, "rejection_rate": round(tally.rejection_rate, 4), "leaking": tally.leaking}
+        )
         return
     for row in rows:
         most = ", ".join(f"{op} x{count}" if count > 1 else op for op, count in row["operations"].items())

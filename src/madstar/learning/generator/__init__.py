@@ -1,4 +1,4 @@
-"""Graphs made by a model that learned from graphs: see docs/tokens.md."""
+"""Graphs made by a model that learned from graphs: see docs/generator.md."""
 
 from .blocks import blocks_of, distinct
 from .generator import Conditions, Generator, fit

@@ -9,8 +9,10 @@ from madstar.graph.hashing import structural_hash
 from madstar.graph.model import Graph
 from madstar.graph.soundness import ordered_definitions
 
+from .draft import MOST_ITEMS
 
-def blocks_of(graph: Graph, least: int = 4, most: int = 40) -> Iterator[Graph]:
+
+def blocks_of(graph: Graph, least: int = 4, most: int = MOST_ITEMS) -> Iterator[Graph]:
     """Each block of a graph as a graph of its own, with the blocks that it calls.
 
     Those of between `least` and `most` items in all, a block that is called twice counted once.

@@ -1,7 +1,8 @@
 """A graph as the decisions that make it: definitions first, in canonical order, the whole last.
 
-    begin  domain  size  width  block+  end
+    begin  domain  form  size  width  block*  whole
     block = ("block",) input+ ("body",) item* ("outputs",) pointer+ ("done",)
+    whole = as block, with ("whole",): what is given back
     node  = ("node", OP, SLOTS) pointer... [("set", ATTRIBUTES)] [("weights", SHAPES)]
     call  = ("call",) ("which", N) ("times", N) [("carried", PAIRS)] pointer...
 
@@ -14,20 +15,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from madstar.graph.causality import CAUSAL
+from madstar.graph.checking import check
 from madstar.graph.hashing import canonical_order
 from madstar.graph.inference import Inference
 from madstar.graph.inference.engine import stated
 from madstar.graph.inference.types import Type
-from madstar.graph.model import Call, Definition, Graph, Item, Node
+from madstar.graph.model import Attribute, Call, Definition, Graph, Item, Node, Shape
 from madstar.graph.statistics import statistics
 from madstar.graph.varying import differs
 from madstar.graph.wiring import given
 
 from ..tokens.writing import found_types
-from .relative import Inexpressible, relative, size_term
+from .relative import (
+    CHANNELS,
+    VIEWS,
+    Inexpressible,
+    again,
+    channels,
+    raw_sizes,
+    recalled,
+    relative,
+    size_term,
+    with_rest,
+)
 
 Decision = tuple[Any, ...]
 SYMBOLS = {"batch": (2, 3), "length": (16, 24)}
+STREAMS = ("causal", "residual")
+"""Forms of what takes one float32[batch, length, width] and gives one of the same type."""
 FARTHEST = 48
 """How far back a pointer reaches."""
 
@@ -48,8 +64,43 @@ def domain_of(graph: Graph) -> str:
     return "genome" if str(graph.facts.get("source", "")).startswith("genome:") else "other"
 
 
-def width_of(graph: Graph) -> int:
-    """The width that sizes are said by: that of most weights' last dimensions."""
+def form_of(graph: Graph) -> str:
+    """What the whole takes and gives.
+
+    "causal" or "residual" for one float32[batch, length, width] in and one such out, of which no place
+    depends on a later one or one may; else "other".
+    """
+    main = graph.main
+    types = {f"%{value.name}": Type(value.shape, value.dtype) for value in main.inputs}
+    types |= {f"%{v.name}": Type(v.shape, v.dtype) for item in main.items for v in given(item)}
+    found = [Type(value.shape, value.dtype) for value in main.inputs]
+    if len(found) != 1 or [types.get(ref) for ref in main.outputs] != found:
+        return "other"
+    if not is_stream(found[0]):
+        return "other"
+    return "causal" if is_causal(graph) else "residual"
+
+
+def is_causal(graph: Graph) -> bool:
+    """Whether `check` finds that no place of what the graph gives depends on a later one."""
+    found = check(graph, causal=True).causality
+    return found is not None and found.verdict == CAUSAL
+
+
+def is_stream(type_: Type) -> bool:
+    """Whether it is a float32[batch, length, width], what goes from layer to layer."""
+    shape = type_.shape
+    return type_.dtype == "float32" and shape[:2] == ("batch", "length") and _ends_in_width(shape)
+
+
+def _ends_in_width(shape: Shape) -> bool:
+    return len(shape) == 3 and isinstance(shape[2], int)
+
+
+def width_of(graph: Graph, form: str) -> int:
+    """The width that sizes are said by: that of what goes through, or of most weights' last dimensions."""
+    if form in STREAMS:
+        return int(graph.main.inputs[0].shape[2])
     counts: dict[int, int] = {}
     for definition in graph.definitions.values():
         for parameter in definition.parameters:
@@ -68,16 +119,20 @@ def encode(graph: Graph, domain: str = "") -> list[Decision]:
     does not find, or a value that is taken from too far back. Weights that nothing takes are left out, and
     those that blocks share become weights of each.
     """
-    width = width_of(graph)
+    form = form_of(graph)
+    width = width_of(graph, form)
     size = size_bucket(statistics(graph).parameters)
-    made: list[Decision] = [("begin",), ("domain", domain or domain_of(graph)), ("size", size)]
-    made.append(("width", width))
+    made: list[Decision] = [("begin",), ("domain", domain or domain_of(graph)), ("form", form)]
+    made += [("size", size), ("width", width)]
     order = canonical_order(graph)
     numbers = {name: number for number, name in enumerate(order)}
     inference = Inference(graph.symbols)
+    sizes: tuple[int, ...] = ()
     for name, (items, _) in order.items():
-        made += Block(graph.definitions[name], items, numbers, width, inference).decisions()
-    return [*made, ("end",)]
+        block = Block(graph.definitions[name], items, numbers, width, inference, sizes)
+        made += block.decisions(name == graph.root)
+        sizes = block.sizes
+    return made
 
 
 class Block:
@@ -90,7 +145,9 @@ class Block:
         numbers: Mapping[str, int],
         width: int,
         inference: Inference,
+        sizes: tuple[int, ...],
     ) -> None:
+        self.sizes = sizes
         self.block, self.items, self.numbers = definition, items, numbers
         self.width, self.inference = width, inference
         self.values = {f"%{value.name}": number for number, value in enumerate(definition.inputs)}
@@ -98,13 +155,14 @@ class Block:
         self.own = {f"@{p.path}": p for p in definition.parameters}
         self.used: set[str] = set()
 
-    def decisions(self, close: bool = True) -> list[Decision]:
+    def decisions(self, whole: bool, close: bool = True) -> list[Decision]:
         """All of the block; with `close` False without its end."""
         if self.block.varying:
             raise Inexpressible
-        made: list[Decision] = [("block",)]
+        made: list[Decision] = [("whole",) if whole else ("block",)]
         for value in self.block.inputs:
-            terms = tuple(size_term(size, (), self.width) for size in value.shape)
+            terms = again(tuple(size_term(size, (), self.width) for size in value.shape), self.sizes)
+            self.sizes = recalled(self.sizes, raw_sizes(terms, self.sizes))
             made.append(("input", value.dtype, terms))
         made.append(("body",))
         for item in self.items:
@@ -143,8 +201,16 @@ class Block:
             if not weight.trained and not (node.op == "batch_norm" and argument.slot.startswith("running_")):
                 raise Inexpressible  # nothing would say what the buffer holds
             terms = tuple(size_term(size, operands, self.width) for size in weight.shape)
+            if argument.slot == "weight" and weight.shape[1:2] == (
+                channels(node.op, node.attributes, operands),
+            ):
+                terms = (terms[0], CHANNELS, *terms[2:])
+            terms = again(terms, self.sizes)
             shapes.append((terms, weight.dtype, weight.trained))
-        attributes = tuple((name, relative(v, operands, self.width)) for name, v in node.attributes)
+        attributes = tuple((name, self._said(node.op, name, v, operands)) for name, v in node.attributes)
+        said = raw_sizes(tuple(v for _, v in attributes) if node.op in VIEWS else (), self.sizes)
+        said += raw_sizes(tuple(terms for terms, _, _ in shapes), self.sizes)
+        self.sizes = recalled(self.sizes, said)
         made.append(("set", attributes))
         if held:
             made.append(("weights", tuple(shapes)))
@@ -154,6 +220,15 @@ class Block:
         if found_types(self.inference, node.op, ordered, node.attributes) != stated(node.outputs):
             raise Inexpressible
         return made
+
+    def _said(self, op: str, name: str, value: Attribute, operands: list[Shape]) -> Any:
+        said = relative(value, operands, self.width)
+        if VIEWS.get(op) != name or not isinstance(value, tuple) or not operands:
+            return said
+        sizes = [size for size in value if isinstance(size, (int, str)) and not isinstance(size, bool)]
+        if op != "expand" and len(sizes) == len(value):
+            said = with_rest(said, sizes, operands[0])
+        return again(said, self.sizes)
 
     def _call(self, call: Call) -> list[Decision]:
         if differs(call):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from madstar.graph.inference.types import Type
 from madstar.graph.model import Call, Definition, Node, Parameter, Value
 
+MOST_ITEMS = 56
+"""Items of a block, unless something else is asked for."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -15,7 +18,7 @@ class Limits:
     With `checked` only what fits is taken; without, whatever the grammar allows, as far as it can be built.
     """
 
-    items: int = 40
+    items: int = MOST_ITEMS
     blocks: int = 8
     parameters: int = 1 << 40
     least_parameters: int = 0
@@ -34,7 +37,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Draft:
-    """The block under way. `values` are references and types, inputs first; `idle` those not taken yet."""
+    """The block under way. `values` are references and types, inputs first; `idle` those not taken yet.
+
+    `places` says at which decision of the sequence each value was made, `makers` by which.
+    """
 
     inputs: tuple[Value, ...] = ()
     values: tuple[tuple[str, Type], ...] = ()
@@ -44,4 +50,6 @@ class Draft:
     outputs: tuple[int, ...] = ()
     parameters: int = 0
     called: frozenset[int] = frozenset()
+    places: tuple[int, ...] = ()
+    makers: tuple[int, ...] = ()
     reached: frozenset[int] = frozenset()  # values that a trained weight has a part in

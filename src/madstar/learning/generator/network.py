@@ -1,7 +1,9 @@
-"""A small causal transformer over decisions, with a cache that can be cut back when a search returns.
+"""A small causal transformer over decisions that sees types, and points to values by what they are.
 
-Beside each decision it sees how many values are idle and what the last one is. Normalisation comes before
-attention and feed-forward, as in GPT-2; the output is tied to the embedding.
+Beside each decision it sees what `seen.py` says. Decisions of the grammar are scored by their embeddings;
+pointers by attention: the state asks, and each value of the block answers with the state in which it was
+made, what made it, its type, and how that goes together with the operands chosen before (a pointer network:
+Vinyals et al. 2015, arXiv 1506.03134). Normalisation comes before attention and feed-forward, as in GPT-2.
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .seen import BESIDE, CANDIDATE, MAKERS, ROLES, TYPE, Numbers, Seen
+from .space import Space
+
+_TYPE_WIDTH = 48
+
 
 @dataclass(frozen=True)
 class NetworkSizes:
@@ -20,8 +27,70 @@ class NetworkSizes:
     width: int = 96
     heads: int = 4
     layers: int = 3
-    context: int = 320
-    dropout: float = 0.1
+    context: int = 384
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sights:
+    """What is seen beside decisions in a row, as tensors; types are rows of `codes`.
+
+    `beside` (length, numbers), `types` (length, roles), `makers` (length, makers). Candidates one after
+    another: `asked` is the place of the sequence that asks, `made` where the value was made, `maker`, `kind`
+    (its type), `numbers`; `decided` the number of the decision that points to it.
+    """
+
+    beside: Tensor
+    types: Tensor
+    makers: Tensor
+    codes: Tensor
+    asked: Tensor
+    made: Tensor
+    maker: Tensor
+    kind: Tensor
+    numbers: Tensor
+    decided: Tensor
+
+    @classmethod
+    def of(cls, row: list[Seen], first: int = 0) -> Sights:
+        """Of what is seen from place `first` of a sequence on."""
+        codes: dict[Numbers, int] = {}
+
+        def coded(code: Numbers) -> int:
+            return codes.setdefault(code, len(codes))
+
+        types = [[coded(code) for code in each.types] for each in row]
+        shown = [(first + place, c) for place, each in enumerate(row) for c in each.candidates]
+        kinds = [coded(c.type) for _, c in shown]
+        return cls(
+            torch.tensor([each.beside for each in row], dtype=torch.int16).view(-1, len(BESIDE)),
+            torch.tensor(types, dtype=torch.int32).view(-1, ROLES),
+            torch.tensor([each.makers for each in row], dtype=torch.int16).view(-1, MAKERS),
+            torch.tensor(list(codes), dtype=torch.int16).view(-1, len(TYPE)),
+            torch.tensor([place for place, _ in shown], dtype=torch.int32),
+            torch.tensor([c.place for _, c in shown], dtype=torch.int32),
+            torch.tensor([c.maker for _, c in shown], dtype=torch.int32),
+            torch.tensor(kinds, dtype=torch.int32),
+            torch.tensor([c.numbers for _, c in shown], dtype=torch.int16).view(-1, len(CANDIDATE)),
+            torch.tensor([c.number for _, c in shown], dtype=torch.int32),
+        )
+
+
+class _Summed(nn.Module):
+    """Small numbers, each with a table of its own, as the sum of their embeddings."""
+
+    def __init__(self, sizes: Numbers, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(sum(sizes), width)
+        nn.init.normal_(self.table.weight, std=0.02)
+        self.starts: Tensor
+        self.register_buffer("starts", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """(..., numbers) -> (..., width)."""
+        flat = (numbers.long() + self.starts).view(-1, numbers.shape[-1])
+        found: Tensor = F.embedding_bag(flat, self.table.weight, mode="sum")
+        return found.view(*numbers.shape[:-1], -1)
 
 
 class _Layer(nn.Module):
@@ -52,56 +121,104 @@ class _Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """Logits over all decisions for each place of a sequence."""
+    """States of sequences, scores of decisions, scores of candidates."""
 
     def __init__(self, decisions: int, sizes: NetworkSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.decision = nn.Embedding(decisions, sizes.width)
-        self.place = nn.Embedding(sizes.context, sizes.width)
-        self.idle, self.last = nn.Embedding(16, sizes.width), nn.Embedding(16, sizes.width)
+        width = sizes.width
+        self.decision = nn.Embedding(decisions, width)
+        self.place = nn.Embedding(sizes.context, width)
+        self.beside = _Summed(BESIDE, width)
+        self.parts, self.mixed = _Summed(TYPE, _TYPE_WIDTH), nn.Linear(_TYPE_WIDTH, _TYPE_WIDTH)
+        self.roles = nn.Linear(ROLES * _TYPE_WIDTH, width)
+        self.makers = nn.Linear(MAKERS * width, width, bias=False)
         self.drop = nn.Dropout(sizes.dropout)
         self.layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.layers))
-        self.norm = nn.LayerNorm(sizes.width)
+        self.norm = nn.LayerNorm(width)
+        self.scored = nn.Embedding(decisions, width)
         self.bias = nn.Parameter(torch.zeros(decisions))
-        for table in (self.decision, self.place, self.idle, self.last):
+        self.candidate, self.kind = _Summed(CANDIDATE, width), nn.Linear(_TYPE_WIDTH, width)
+        self.origin, self.maker = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.asking, self.answering = nn.Linear(width, width), nn.Linear(width, width)
+        self.together = nn.Linear(width, 1)
+        for table in (self.decision, self.place, self.scored):
             nn.init.normal_(table.weight, std=0.02)
 
-    def forward(
-        self, sequence: Tensor, features: Tensor, cache: Tensor | None = None, place: int = 0
-    ) -> Tensor:
-        """sequence: (batch, length), features: (batch, length, 2) -> (batch, length, decisions).
+    def typed(self, codes: Tensor) -> Tensor:
+        """Vectors of types, (types, a width of its own)."""
+        parts = self.parts(codes)
+        found: Tensor = parts + self.mixed(F.gelu(parts))
+        return found
 
-        `cache` is (layers, 2, heads, context, width of a head), filled up to `place`; then batch is 1.
+    def forward(
+        self,
+        sequence: Tensor,
+        sights: Sights,
+        types: Tensor,
+        cache: Tensor | None = None,
+        place: int = 0,
+    ) -> Tensor:
+        """sequence: (batch, length); `sights` with both in front -> states (batch, length, width).
+
+        `types` are those of `typed`. `cache` is (layers, 2, heads, context, width of a head), filled up to
+        `place`; then batch is 1.
         """
         places = torch.arange(place, place + sequence.shape[1])
-        x = self.decision(sequence) + self.place(places)
-        x = self.drop(x + self.idle(features[..., 0]) + self.last(features[..., 1]))
+        x = self.decision(sequence) + self.place(places) + self.beside(sights.beside)
+        x = x + self.roles(types[sights.types.long()].flatten(-2))
+        x = self.drop(x + self.makers(self.decision(sights.makers.long()).flatten(-2)))
         for number, layer in enumerate(self.layers):
             x = layer(x, None if cache is None else cache[number], place)
-        logits: Tensor = F.linear(self.norm(x), self.decision.weight, self.bias)
-        return logits
+        found: Tensor = self.norm(x)
+        return found
+
+    def scores(self, states: Tensor, among: Tensor) -> Tensor:
+        """states: (many, width), numbers of decisions -> (many, decisions)."""
+        return F.linear(states, self.scored(among), self.bias[among])
+
+    def pointers(self, asking: Tensor, origins: Tensor, sights: Sights, types: Tensor) -> Tensor:
+        """A score for each candidate, of the states that ask and those in which its value was made."""
+        answer = self.candidate(sights.numbers) + self.kind(types[sights.kind.long()])
+        answer = answer + self.origin(origins) + self.maker(self.decision(sights.maker.long()))
+        question, reply = self.asking(asking), self.answering(F.gelu(answer))
+        found: Tensor = self.together(F.gelu(question + reply))[:, 0]
+        return found + (question * reply).sum(-1) * question.shape[-1] ** -0.5
 
 
 class Steps:
     """The network on its way through one graph: it scores what may follow the decisions put so far."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, space: Space) -> None:
         sizes = network.sizes
-        self.network = network.eval()
+        self.network, self.space = network.eval(), space
         self.length = 0
         self.most = sizes.context
         head = sizes.width // sizes.heads
         self.cache = torch.zeros(sizes.layers, 2, sizes.heads, sizes.context, head)
+        self.states = torch.zeros(sizes.context, sizes.width)
 
-    def put(self, number: int, features: tuple[int, int]) -> Tensor:
-        """Logits of what comes after this decision."""
-        with torch.no_grad():
-            found: Tensor = self.network(
-                torch.tensor([[number]]), torch.tensor([[features]]), self.cache, self.length
-            )
+    @torch.no_grad()
+    def put(self, number: int, seen: Seen) -> Tensor:
+        """Scores of what comes after this decision, those of other groups left at minus infinity."""
+        network, place = self.network, self.length
+        sights = Sights.of([seen], place)
+        types = network.typed(sights.codes)
+        row = Sights(
+            sights.beside[None], sights.types[None], sights.makers[None], sights.codes, sights.asked,
+            sights.made, sights.maker, sights.kind, sights.numbers, sights.decided,
+        )  # fmt: skip
+        self.states[place] = network(torch.tensor([[number]]), row, types, self.cache, place)[0, 0]
         self.length += 1
-        return found[0, -1]
+        found = torch.full((len(self.space),), -torch.inf)
+        if seen.group == "pointer":
+            asking = self.states[place].expand(len(seen.candidates), -1)
+            scores = network.pointers(asking, self.states[sights.made.long()], row, types)
+            found[sights.decided.long()] = scores
+        else:
+            among = self.space.tensors[(seen.group, seen.node, seen.chosen)]
+            found[among] = network.scores(self.states[place][None], among)[0]
+        return found
 
     def cut(self, length: int) -> None:
         """Undo all but the first decisions."""

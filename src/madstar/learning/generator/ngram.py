@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .seen import Seen
+
 
 class Trigrams:
     """Counts of decisions after two, one and none before, mixed with weights 0.7, 0.25 and 0.05."""
@@ -40,7 +42,7 @@ class TrigramSteps:
         """How many decisions were put."""
         return len(self.sequence)
 
-    def put(self, number: int, features: tuple[int, int]) -> Tensor:
+    def put(self, number: int, seen: Seen) -> Tensor:
         """Logarithms of the shares of what comes after this decision."""
         self.sequence.append(number)
         found = torch.full((self.trigrams.decisions,), 1e-9)

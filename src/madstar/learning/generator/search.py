@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .decisions import Decision
+from .seen import Seen, seen
 from .state import State
 
 
@@ -24,7 +25,7 @@ class Scorer(Protocol):
     length: int
     most: int
 
-    def put(self, number: int, features: tuple[int, int]) -> Tensor:
+    def put(self, number: int, seen: Seen) -> Tensor:
         """Logits of what comes after this decision."""
 
     def cut(self, length: int) -> None:
@@ -33,13 +34,17 @@ class Scorer(Protocol):
 
 @dataclass
 class Tally:
-    """What drawing cost: decisions taken, refused, undone; how often a graph was begun; graphs given up."""
+    """What drawing cost: decisions taken, refused, undone; how often a graph was begun; graphs given up.
+
+    `leaking` are those that were whole and not causal where that was asked for.
+    """
 
     taken: int = 0
     refused: int = 0
     undone: int = 0
     begun: int = 0
     lost: int = 0
+    leaking: int = 0
 
     @property
     def rejection_rate(self) -> float:
@@ -67,9 +72,9 @@ class Settings:
     """
 
     temperature: float = 1.0
-    tries: int = 12
-    undone: int = 200
-    begun: int = 12
+    tries: int = 4
+    undone: int = 24
+    begun: int = 24
 
 
 def draw(
@@ -113,7 +118,7 @@ def _once(
         after = state.decided(decision, number)
         if after is None or scorer.length >= scorer.most:
             return None
-        logits = scorer.put(number, after.features)
+        logits = scorer.put(number, seen(after))
         state = after
     assert logits is not None
     state = replace(state, limits=limits)
@@ -145,7 +150,7 @@ def _once(
         if scorer.length >= scorer.most:
             choice.options.clear()
             continue
-        logits = scorer.put(number, after.features)
+        logits = scorer.put(number, seen(after))
         stack.append(choice)
         choice = _choice(after, logits, scorer.length, settings, fixed)
 

@@ -8,26 +8,33 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from madstar.errors import GraphError
 
 from .decisions import FARTHEST, Decision
 
 Kind = tuple[int, str]
 """Rank and dtype of an operand."""
+Way = tuple[str, int, int]
+"""A group, and the operation and attributes under way."""
 UNKNOWN = ("unknown",)
 GROUPS = (
-    "begin", "domain", "size", "width", "block", "input", "item", "pointer", "set", "weights",
+    "begin", "domain", "form", "size", "width", "block", "input", "item", "pointer", "set", "weights",
     "which", "times", "carried",
 )  # fmt: skip
 """Decisions of one kind: at each place a choice is among those of one group."""
 _GROUP = {
-    "begin": "begin", "unknown": "begin", "domain": "domain", "size": "size", "width": "width",
-    "block": "block", "end": "block", "input": "input", "body": "input", "node": "item", "call": "item",
-    "outputs": "item", "from": "pointer", "back": "pointer", "done": "pointer", "set": "set",
+    "begin": "begin", "unknown": "begin", "domain": "domain", "form": "form", "size": "size",
+    "width": "width", "block": "block", "whole": "block", "input": "input", "body": "input",
+    "node": "item", "call": "item", "outputs": "item",
+    "from": "pointer", "back": "pointer", "done": "pointer", "set": "set",
     "weights": "weights", "which": "which", "times": "times", "carried": "carried",
 }  # fmt: skip
 _FIXED: tuple[Decision, ...] = (
-    UNKNOWN, ("begin",), ("block",), ("end",), ("body",), ("call",), ("outputs",), ("done",),
+    UNKNOWN, ("begin",), ("form", "causal"), ("form", "residual"), ("form", "other"), ("block",),
+    ("whole",), ("body",), ("call",), ("outputs",), ("done",),
     *(("from", number) for number in range(16)), *(("back", number) for number in range(1, FARTHEST + 1)),
 )  # fmt: skip
 
@@ -97,6 +104,24 @@ class Space:
                 found[group].append(number)
         return {group: tuple(numbers) for group, numbers in found.items()}
 
+    def among(self, group: str, node: int, chosen: int) -> tuple[int, ...]:
+        """What the grammar alone allows: of attributes and weights those that the operation was seen with."""
+        if group == "set":
+            return self.sets.get(node, ())
+        if group == "weights":
+            return self.weights.get((node, chosen), ())
+        return self.members[group]
+
+    @cached_property
+    def tensors(self) -> Ways:
+        """What the grammar allows as tensors of numbers, by group, operation and attributes."""
+        return Ways(self)
+
+    @cached_property
+    def masks(self) -> Masks:
+        """Which of the members of its group the grammar allows, by group, operation and attributes."""
+        return Masks(self)
+
     def number(self, decision: Decision) -> int:
         """The number of a decision; 0 for one that is not known."""
         return self.numbers.get(key(decision), 0)
@@ -143,6 +168,29 @@ class Space:
         return cls(decisions, sets, weights, kinds)
 
 
+class Ways(dict[Way, Tensor]):
+    """`Space.among` as tensors, each made when it is first asked for; with no operation all of a group."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+
+    def __missing__(self, way: Way) -> Tensor:
+        group, node, _ = way
+        among = self.space.among(*way) if node else self.space.members[group]
+        self[way] = found = torch.tensor(among, dtype=torch.long)
+        return found
+
+
+class Masks(Ways):
+    """As masks over the members of the group."""
+
+    def __missing__(self, way: Way) -> Tensor:
+        among = set(self.space.among(*way))
+        self[way] = found = torch.tensor([number in among for number in self.space.members[way[0]]])
+        return found
+
+
 def key(decision: Decision) -> str:
     """Text by which decisions are told apart, 1 from 1.0 and true."""
     return repr(decision)
@@ -153,7 +201,7 @@ def _fits(decision: Decision) -> bool:
     numbers = ("size", "width", "which", "times")
     if kind in numbers:
         return len(rest) == 1 and type(rest[0]) is int and 0 <= rest[0] <= 1 << 24
-    if kind == "domain":
+    if kind in ("domain", "form"):
         return len(rest) == 1 and isinstance(rest[0], str)
     if kind == "node":
         slots = len(rest) == 2 and isinstance(rest[0], str) and isinstance(rest[1], tuple)

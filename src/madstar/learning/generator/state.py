@@ -7,118 +7,152 @@ is added; one that cannot be inferred, or fits at some sizes only, is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
-from typing import Any
 
-from madstar.graph.execution.kernels import computable
 from madstar.graph.inference import Inference
 from madstar.graph.inference.promotion import is_floating
 from madstar.graph.inference.types import Type
-from madstar.graph.model import Argument, Attribute, Call, Definition, Graph, Node, Parameter, Shape, Value
+from madstar.graph.model import Call, Definition, Graph, Value
 
-from ..tokens.initial import initial
-from .decisions import SYMBOLS, Decision
+from .decisions import STREAMS, SYMBOLS, Decision, size_bucket
 from .draft import Draft, Limits, Made
-from .relative import Inexpressible, concrete, concrete_shape
+from .items import Item, call_of, node_of
+from .relative import Inexpressible, concrete_shape, raw_sizes, recalled
 from .space import Space
 
 MOST_OUTPUTS = 3
 MOST_INPUTS = 8
-MOST_RANK = 6
+STREAM = ("batch", "length", ("=w", 1, 1))
+_NEXT = {"begin": "domain", "domain": "form", "form": "size", "size": "width", "width": "block"}
 
 
 @dataclass(frozen=True)
 class State:
-    """What is decided so far. `group` is that of the next decision, `pending` those of the item under way."""
+    """What is decided so far. `group` is that of the next decision, `pending` those of the item under way.
+
+    `sizes` are those that were said by themselves, the last first.
+    """
 
     space: Space
     limits: Limits
     inference: Inference = field(default_factory=lambda: Inference(SYMBOLS))
     group: str = "begin"
+    length: int = 0
     domain: str = ""
+    form: str = ""
     size: int = -1
     width: int = 1
+    sizes: tuple[int, ...] = ()
     blocks: tuple[Made, ...] = ()
     called: frozenset[int] = frozenset()
     draft: Draft = field(default_factory=Draft)
     pending: tuple[Decision, ...] = ()
     node: int = 0
+    whole: bool = False
     closing: bool = False
     done: bool = False
 
     # --- What may come next.
 
+    def grammar(self) -> tuple[int, ...]:
+        """Numbers of what the grammar allows, whether it fits or not."""
+        chosen = self.space.number(self.pending[-1]) if self.group == "weights" else 0
+        found = self.space.among(self.group, self.node, chosen)
+        if self.group != "pointer":
+            return found
+        return tuple(number for number in found if self._is_there(self.space.decisions[number]))
+
+    def _is_there(self, decision: Decision) -> bool:
+        return self.closing if decision[0] == "done" else self._place(decision) is not None
+
     def options(self) -> tuple[int, ...]:
         """Numbers of the decisions that may come next; each may still be refused by `after`."""
-        space, members = self.space, self.space.members
-        if self.group == "set":
-            return space.sets.get(self.node, ())
-        if self.group == "weights":
-            chosen = space.number(self.pending[-1])
-            return space.weights.get((self.node, chosen), ())
-        if self.group == "pointer":
-            return tuple(n for n in members["pointer"] if self._may_point(space.decisions[n]))
-        if self.group == "which":
-            return tuple(n for n in members["which"] if self._may_call(space.decisions[n][1]))
-        if self.group == "times":
-            return tuple(n for n in members["times"] if self._may_run(space.decisions[n][1]))
-        if self.group == "block":
-            return tuple(n for n in members["block"] if self._may_begin(space.decisions[n]))
-        if self.group == "item":
-            return tuple(n for n in members["item"] if self._may_add(n, space.decisions[n]))
-        if self.group == "input":
-            most = len(self.draft.inputs) >= MOST_INPUTS
-            wanted = [n for n in members["input"] if space.decisions[n][0] == "body" or not most]
-            return tuple(n for n in wanted if self.draft.inputs or space.decisions[n][0] != "body")
-        return members[self.group]
+        if not self.limits.checked:
+            return self.grammar()
+        return tuple(number for number in self.grammar() if self.may(number))
 
-    def _may_begin(self, decision: Decision) -> bool:
-        if decision[0] == "block":
-            return len(self.blocks) < self.limits.blocks
-        return bool(self.blocks) and (not self.limits.checked or self._complete())
+    def may(self, number: int) -> bool:
+        """Whether a decision of the grammar may come next, as far as is known before it is applied."""
+        decision, group = self.space.decisions[number], self.group
+        if group == "pointer":
+            return self._may_point(decision)
+        if group == "which":
+            return self._may_call(decision[1])
+        if group == "times":
+            return self._may_run(decision[1])
+        if group == "block":
+            return decision[0] == "whole" or len(self.blocks) < self.limits.blocks - 1
+        if group == "item":
+            return self._may_add(number, decision)
+        if group == "input":
+            return self._may_take(decision)
+        return True
 
-    def _complete(self) -> bool:
-        last = self.blocks[-1]
-        within = self.limits.least_parameters <= last.parameters <= self.limits.parameters
-        return within and last.trains and len(self.called) == len(self.blocks) - 1
+    def _may_take(self, decision: Decision) -> bool:
+        draft = self.draft
+        if decision[0] == "body":
+            return bool(draft.inputs)
+        if not self._streams():
+            return len(draft.inputs) < MOST_INPUTS
+        return not draft.inputs and decision[1:] == ("float32", STREAM)
+
+    def _streams(self) -> bool:
+        """Whether this block must take and give one float32[batch, length, width]."""
+        return self.whole and self.form in STREAMS
 
     def _may_add(self, number: int, decision: Decision) -> bool:
-        draft, limits = self.draft, self.limits
+        draft = self.draft
         if decision[0] == "outputs":
-            if not draft.items:
-                return False
-            return not limits.checked or (
-                all(place >= len(draft.inputs) for place in draft.idle)
-                and 1 <= len(draft.idle) <= MOST_OUTPUTS
-                and any(self._is_float(place) for place in draft.idle)
-            )
-        if len(draft.items) >= limits.items:
-            return False
+            return self._may_end()
+        left = self.limits.items - len(draft.items) - 1
         if decision[0] == "call":
-            return any(self._may_call(back) for back in range(1, len(self.blocks) + 1))
-        taken = sum(kind == "v" for _, kind in decision[2])
-        if not self.space.sets.get(number):
+            return left >= 0 and any(self._may_call(back) for back in range(1, len(self.blocks) + 1))
+        if not self.space.sets.get(number) or (self.whole and self.uncalled() > left):
             return False
-        if not limits.checked:
-            return bool(draft.values) or not taken
         # What is left must suffice to take all that is idle.
-        least = len(draft.idle) - max(taken - 1, -1)
-        return least - MOST_OUTPUTS <= limits.items - len(draft.items) - 1
+        taken = sum(kind == "v" for _, kind in decision[2])
+        return left >= 0 and len(draft.idle) - max(taken - 1, -1) - self._most_outputs() <= left
+
+    def _may_end(self) -> bool:
+        """Whether the idle values of the block may be what it gives."""
+        draft = self.draft
+        if not draft.items or any(place < len(draft.inputs) for place in draft.idle):
+            return False
+        if not 1 <= len(draft.idle) <= self._most_outputs() or not any(map(self._is_float, draft.idle)):
+            return False
+        if not self.whole:
+            return True
+        if self._streams() and any(draft.values[p][1] != draft.values[0][1] for p in draft.idle):
+            return False
+        trains = any(place in draft.reached for place in draft.idle)
+        within = self.limits.least_parameters <= draft.parameters <= self.limits.parameters
+        return trains and within and not self.uncalled()
+
+    def _most_outputs(self) -> int:
+        return 1 if self._streams() else MOST_OUTPUTS
+
+    def uncalled(self) -> int:
+        """How many blocks nothing calls yet."""
+        return len(self.blocks) - len(self.called | self.draft.called)
+
+    def callable(self, back: int) -> tuple[bool, bool]:
+        """Of the block so far back: whether values of the types it takes are there; whether it is called."""
+        if back > len(self.blocks):
+            return False, False
+        return self._may_call(back), self._is_called(len(self.blocks) - back)
+
+    def _is_called(self, number: int) -> bool:
+        return number in self.called or number in self.draft.called
 
     def _may_call(self, back: int) -> bool:
         if not 1 <= back <= len(self.blocks):
             return False
-        if not self.limits.checked:
-            return True
         here = {type_ for _, type_ in self.draft.values}
         return all(Type(v.shape, v.dtype) in here for v in self.blocks[-back].definition.inputs)
 
     def _may_run(self, times: int) -> bool:
-        if times == 1 or not self.limits.checked:
-            return True
-        made = self._which()
+        made = self.called_block()
         inputs = {Type(value.shape, value.dtype) for value in made.definition.inputs}
-        return any(type_ in inputs for type_ in made.outputs)
+        return times == 1 or any(type_ in inputs for type_ in made.outputs)
 
     def _is_float(self, place: int) -> bool:
         return is_floating(self.draft.values[place][1].dtype)
@@ -126,22 +160,16 @@ class State:
     def _may_point(self, decision: Decision) -> bool:
         draft = self.draft
         if decision[0] == "done":
-            if not self.closing or not draft.outputs:
-                return False
-            return not self.limits.checked or not draft.idle
+            return self.closing and bool(draft.outputs) and not draft.idle
         place = self._place(decision)
         if place is None:
             return False
-        if not self.limits.checked:
-            return True
         if self.closing:
             return place in draft.idle
-        if self.pending[0][0] == "call":
-            made = self._which()
-            wanted = made.definition.inputs[self._pointers()]
-            return draft.values[place][1] == Type(wanted.shape, wanted.dtype)
+        type_, wanted = draft.values[place][1], self.wanted()
+        if wanted is not None:
+            return type_ == wanted
         seen = self.space.kinds.get(self.node)
-        type_ = draft.values[place][1]
         return seen is None or (len(type_.shape), type_.dtype) in seen[self._pointers()]
 
     def _place(self, decision: Decision) -> int | None:
@@ -154,9 +182,46 @@ class State:
 
     def operands(self) -> tuple[Type, ...]:
         """The types of what the pointers of the item under way point to."""
-        return tuple(self.draft.values[place][1] for place in self._taken())
+        return tuple(self.draft.values[place][1] for place in self.taken())
 
-    def _which(self) -> Made:
+    def operand_places(self) -> list[int]:
+        """The numbers of these values; those that the block gives where it is being closed."""
+        return list(self.draft.outputs) if self.closing else self.taken()
+
+    def wanted(self) -> Type | None:
+        """The type that the next pointer of a call, or of what a residual whole gives, must have.
+
+        Before an item: what the last block that nothing calls yet takes first.
+        """
+        if self.group in ("item", "input"):
+            left = [made for number, made in enumerate(self.blocks) if not self._is_called(number)]
+            value = left[-1].definition.inputs[0] if left else None
+            return None if value is None else Type(value.shape, value.dtype)
+        if self.group != "pointer":
+            return None
+        if self.closing:
+            return self.draft.values[0][1] if self._streams() else None
+        if self.pending[0][0] != "call":
+            return None
+        value = self.called_block().definition.inputs[self._pointers()]
+        return Type(value.shape, value.dtype)
+
+    def pointers_left(self) -> int:
+        """How many more values the item under way takes."""
+        if not self.pending:
+            return 0
+        if self.pending[0][0] == "node":
+            return sum(kind == "v" for _, kind in self.pending[0][2]) - self._pointers()
+        return len(self.called_block().definition.inputs) - self._pointers() if len(self.pending) > 1 else 0
+
+    def size_left(self) -> int:
+        """How far the parameters of the block are from the size that was decided, in half powers of ten."""
+        if self.size < 0:
+            return 0
+        return 13 + max(-12, min(12, self.size - size_bucket(self.draft.parameters)))
+
+    def called_block(self) -> Made:
+        """The block that the call under way calls."""
         return self.blocks[len(self.blocks) - self.pending[1][1]]
 
     def _pointers(self) -> int:
@@ -171,51 +236,67 @@ class State:
     def decided(self, decision: Decision, number: int) -> State | None:
         """As `after`, for a decision that the space need not know."""
         try:
-            return self._decided(decision, number)
+            after = self._decided(decision, number)
         except Inexpressible:
             return None
+        return None if after is None else replace(after, length=self.length + 1)
 
     def _decided(self, decision: Decision, number: int) -> State | None:
         kind = decision[0]
-        if kind in ("begin", "domain", "size", "width"):
+        if kind in _NEXT:
             return self._head(decision)
-        if kind == "block":
-            return replace(self, group="input", draft=Draft(), closing=False)
-        if kind == "end":
-            return replace(self, done=True)
+        if kind in ("block", "whole"):
+            if kind == "block" and len(self.blocks) >= self.limits.blocks - 1:
+                return None
+            draft = Draft()
+            return replace(self, group="input", draft=draft, closing=False, whole=kind == "whole")
         if kind == "input":
-            return self._input(decision)
+            return self._input(decision, number)
         if kind == "body":
-            return replace(self, group="item")
+            return replace(self, group="item") if self.draft.inputs else None
         if kind == "outputs":
-            return replace(self, group="pointer", closing=True)
+            return replace(self, group="pointer", closing=True) if self.draft.items else None
         if kind == "done":
             return self._close()
         if self.closing:
             place = self._place(decision)
-            if place is None:
+            if place is None or (place in self.draft.outputs and self.limits.checked):
                 return None
             draft = replace(self.draft, outputs=(*self.draft.outputs, place), idle=self.draft.idle - {place})
             return replace(self, draft=draft)
-        state = replace(self, pending=(*self.pending, decision), node=number if kind == "node" else self.node)
+        begun = kind in ("node", "call")
+        if begun and len(self.draft.items) >= self.limits.items:
+            return None
+        if kind == "which" and not 1 <= decision[1] <= len(self.blocks):
+            return None
+        state = replace(self, pending=(*self.pending, decision), node=number if begun else self.node)
         return state._item()
 
     def _head(self, decision: Decision) -> State:
         kind = decision[0]
-        if kind == "begin":
-            return replace(self, group="domain")
+        group = _NEXT[kind]
         if kind == "domain":
-            return replace(self, group="size", domain=decision[1])
+            return replace(self, group=group, domain=decision[1])
+        if kind == "form":
+            return replace(self, group=group, form=decision[1])
         if kind == "size":
-            return replace(self, group="width", size=decision[1])
-        return replace(self, group="block", width=decision[1])
+            return replace(self, group=group, size=decision[1])
+        return replace(self, group=group, width=decision[1] if kind == "width" else self.width)
 
-    def _input(self, decision: Decision) -> State:
+    def _input(self, decision: Decision, number: int) -> State | None:
         draft = self.draft
-        value = Value(f"x{len(draft.inputs)}", concrete_shape(decision[2], (), self.width), decision[1])
+        if len(draft.inputs) >= MOST_INPUTS:
+            return None
+        value = Value(
+            f"x{len(draft.inputs)}", concrete_shape(decision[2], (), self.width, self.sizes), decision[1]
+        )
         values = (*draft.values, (f"%{value.name}", Type(value.shape, value.dtype)))
         idle = draft.idle | {len(draft.values)}
-        return replace(self, draft=replace(draft, inputs=(*draft.inputs, value), values=values, idle=idle))
+        places, makers = (*draft.places, self.length), (*draft.makers, number)
+        inputs = (*draft.inputs, value)
+        draft = replace(draft, inputs=inputs, values=values, idle=idle, places=places, makers=makers)
+        said = raw_sizes(decision[2], self.sizes)
+        return replace(self, draft=draft, sizes=recalled(self.sizes, said))
 
     def _item(self) -> State | None:
         """What the decisions of an item ask for next; the state with the item once all is decided."""
@@ -229,151 +310,69 @@ class State:
                 return replace(self, group="set")
             if "weights" not in kinds and any(kind == "w" for _, kind in slots):
                 return replace(self, group="weights")
-            return self._node()
+            return self._with(node_of(self))
         wanted = ["which", "times"]
         if len(self.pending) <= len(wanted):
             return replace(self, group=wanted[len(self.pending) - 1])
         if self.pending[2][1] > 1 and len(self.pending) == 3:
             return replace(self, group="carried")
-        if self._pointers() < len(self._which().definition.inputs):
+        if self._pointers() < len(self.called_block().definition.inputs):
             return replace(self, group="pointer")
-        return self._call()
+        return self._with(call_of(self))
 
-    def _taken(self) -> list[int]:
+    def taken(self) -> list[int]:
+        """The numbers of the values that the pointers of the item under way point to."""
         places = [self._place(d) for d in self.pending if d[0] in ("from", "back")]
         if any(place is None for place in places):
             raise Inexpressible
         return [place for place in places if place is not None]
 
-    def _node(self) -> State | None:
-        draft, first = self.draft, self.pending[0]
-        places = self._taken()
-        operands = [draft.values[place][1].shape for place in places]
-        found = {decision[0]: decision[1] for decision in self.pending if decision[0] in ("set", "weights")}
-        attributes = tuple((name, concrete(v, operands, self.width)) for name, v in found["set"])
-        name = f"{first[1].replace(':', '_')}_{len(draft.items)}"
-        values, shapes = iter(places), iter(found.get("weights", ()))
-        arguments, weights, tensors = [], [], {}
-        for slot, kind in first[2]:
-            if kind == "v":
-                ref, type_ = draft.values[next(values)]
-            else:
-                shape = next(shapes, None)
-                if shape is None:
-                    return None
-                weight = self._weight(f"{name}.{slot}", initial(first[1], slot), shape, operands)
-                weights.append(weight)
-                ref, type_ = f"@{weight.path}", Type(weight.shape, weight.dtype)
-            arguments.append(Argument(slot, ref))
-            tensors[slot] = type_
-        types = self._types(first[1], tensors, attributes)
-        if types is None:
-            return None
-        outputs = tuple(
-            Value(name if not i else f"{name}.{i}", type_.shape, type_.dtype) for i, type_ in enumerate(types)
-        )
-        node = Node(name, first[1], tuple(arguments), outputs, attributes)
-        if not computable(node):
-            return None
-        trains = any(weight.trained for weight in weights)
-        return self._with(node, places, types, tuple(weights), sum(prod(w.shape) for w in weights), trains)
-
-    def _weight(
-        self, path: str, initialisation: str, said: tuple[Any, ...], operands: list[Shape]
-    ) -> Parameter:
-        terms, dtype, trained = said
-        shape = concrete_shape(terms, operands, self.width)
-        sizes = tuple(size for size in shape if isinstance(size, int))
-        if len(sizes) < len(shape) or prod(sizes) > 1 << 31:
-            raise Inexpressible
-        return Parameter(path, sizes, dtype, trained, initialisation)
-
-    def _types(
-        self, op: str, tensors: dict[str, Type], attributes: tuple[tuple[str, Attribute], ...]
-    ) -> tuple[Type, ...] | None:
-        try:
-            outcome = self.inference.operation(op, tensors, attributes)
-        except (IndexError, ValueError, TypeError, KeyError, OverflowError):
-            return None
-        if not outcome.ruled or outcome.fault is not None:
-            return None
-        if self.limits.checked:
-            odd = any(
-                len(t.shape) > MOST_RANK or any(isinstance(s, int) and s < 1 for s in t.shape)
-                for t in outcome.types
-            )
-            if outcome.remarks or odd or len(outcome.types) > 16:
-                return None
-        return outcome.types
-
-    def _call(self) -> State | None:
-        draft, made, times = self.draft, self._which(), self.pending[2][1]
-        places = self._taken()
-        number = len(self.blocks) - self.pending[1][1]
-        carried = next((d[1] for d in self.pending if d[0] == "carried"), ())
-        inputs, outputs = made.definition.inputs, made.outputs
-        for output, entry in carried:
-            if output >= len(outputs) or entry >= len(inputs):
-                return None
-            if outputs[output] != Type(inputs[entry].shape, inputs[entry].dtype):
-                return None
-        name = f"{made.definition.name.lower()}_{len(draft.items)}"
-        paths = tuple(f"{name}.{turn}" for turn in range(times)) if times > 1 else (name,)
-        values = tuple(
-            Value(name if not i else f"{name}.{i}", t.shape, t.dtype) for i, t in enumerate(outputs)
-        )
-        refs = tuple(draft.values[place][0] for place in places)
-        call = Call(name, made.definition.name, paths, refs, values, tuple(carried))
-        state = self._with(call, places, outputs, (), times * made.parameters, made.trains)
-        if state is None:
-            return None
-        return replace(state, draft=replace(state.draft, called=state.draft.called | {number}))
-
-    def _with(
-        self,
-        item: Node | Call,
-        places: list[int],
-        types: tuple[Type, ...],
-        weights: tuple[Parameter, ...],
-        parameters: int,
-        trains: bool,
-    ) -> State | None:
+    def _with(self, made: Item | None) -> State | None:
         """The state with an item added, unless that breaks a limit."""
-        draft, limits = self.draft, self.limits
+        if made is None:
+            return None
+        draft, limits, types = self.draft, self.limits, made.types
         first = len(draft.values)
-        given = tuple((f"%{v.name}", t) for v, t in zip(item.outputs, types, strict=True))
+        given = tuple((f"%{v.name}", t) for v, t in zip(made.item.outputs, types, strict=True))
         new = range(first, first + len(given))
-        idle = draft.idle.difference(places) | set(new)
+        idle = draft.idle.difference(made.places) | set(new)
         if limits.checked:
             left = limits.items - len(draft.items) - 1
-            if len(idle) - MOST_OUTPUTS > left or draft.parameters + parameters > limits.parameters:
+            large = draft.parameters + made.parameters > limits.parameters
+            if large or len(idle) - self._most_outputs() > left:
                 return None
-        reached = draft.reached
-        if trains or any(place in reached for place in places):
+        reached, called = draft.reached, draft.called
+        if made.trains or any(place in reached for place in made.places):
             reached = reached | {place for place in new if is_floating(types[place - first].dtype)}
+        if isinstance(made.item, Call):
+            called = called | {len(self.blocks) - self.pending[1][1]}
         draft = replace(
             draft,
             values=draft.values + given,
             idle=frozenset(idle),
-            weights=draft.weights + weights,
-            items=(*draft.items, item),
-            parameters=draft.parameters + parameters,
+            places=draft.places + (self.length,) * len(given),
+            makers=draft.makers + (self.node,) * len(given),
+            weights=draft.weights + made.weights,
+            items=(*draft.items, made.item),
+            parameters=draft.parameters + made.parameters,
             reached=reached,
+            called=called,
         )
-        return replace(self, draft=draft, pending=(), group="item")
+        sizes = recalled(self.sizes, made.said)
+        return replace(self, draft=draft, pending=(), group="item", sizes=sizes)
 
     def _close(self) -> State | None:
         draft = self.draft
-        made = self.block(f"Block{len(self.blocks)}")
-        if self.limits.checked and not any(self._is_float(place) for place in draft.outputs):
+        if not draft.outputs:
             return None
         return replace(
             self,
-            blocks=(*self.blocks, made),
+            blocks=(*self.blocks, self.block(f"Block{len(self.blocks)}")),
             called=self.called | draft.called,
             draft=Draft(),
             group="block",
             closing=False,
+            done=self.whole,
         )
 
     def block(self, name: str) -> Made:
@@ -400,13 +399,3 @@ class State:
             dict(self.inference.symbols),
             facts={"source": "madstar learn generate", "domain": self.domain},
         )
-
-    # --- What a model sees beside the decisions.
-
-    @property
-    def features(self) -> tuple[int, int]:
-        """How many values are idle, and the rank and kind of the last, each below 16."""
-        draft = self.draft
-        last = draft.values[-1][1] if draft.values else None
-        kind = 0 if last is None else 1 + min(len(last.shape), 6) + 7 * is_floating(last.dtype)
-        return min(len(draft.idle), 15), kind
