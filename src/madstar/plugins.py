@@ -1,7 +1,7 @@
 """What users and other packages add: an attribute of a file or a module by its name, and entry points.
 
 A reference is written `path/to/file.py:Name` or `package.module:Name`. Loading one runs the code that
-it names; whatever that raises becomes one error of one line.
+it names; whatever that raises becomes one error of one line. `graph:FILE` is a graph as a layer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from pathlib import Path
 from types import ModuleType
 
 from .errors import MadstarError, in_one_line
+
+SCHEMES = {"graph": "madstar.graph.execution.as_layer:of_file"}
+"""Words that stand in the place of a module, with what makes a thing of the file that is named behind."""
 
 
 def is_reference(name: str) -> bool:
@@ -67,10 +70,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def absolute(reference: str) -> str:
     """A reference with its file's whole path, so that it is found from any folder; else unchanged."""
+    scheme, path = of_scheme(reference)
+    if scheme and path.is_file():
+        return f"{scheme}:{path.resolve()}"
     where, colon, attribute = reference.rpartition(":")
     if colon and where.endswith(".py") and Path(where).is_file():
         return f"{Path(where).resolve()}:{attribute}"
     return reference
+
+
+def of_scheme(reference: str) -> tuple[str, Path]:
+    """The scheme of a reference, such as "graph", and the file behind it; no scheme for other references."""
+    scheme, colon, path = reference.partition(":")
+    return (scheme, Path(path)) if colon and path and scheme in SCHEMES else ("", Path())
+
+
+def made_by_scheme(reference: str, what: str, error: type[MadstarError]) -> object:
+    """What a scheme makes of its file. Raises `error` with what it says of a file that will not do."""
+    scheme, path = of_scheme(reference)
+    module, _, name = SCHEMES[scheme].partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)(str(path))
+    except (MadstarError, OSError) as raised:
+        raise error(f"{what} '{reference}': {raised}") from raised
 
 
 def reference_to(function: object) -> str:

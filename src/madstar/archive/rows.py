@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-RUN_KINDS = ("search", "benchmark")
+RUN_KINDS = ("search", "benchmark", "design")
 RUN_STATUSES = ("running", "finished", "interrupted", "failed")
 ROLES = ("search", "baseline")
 VALIDITIES = ("valid", "repaired", "rejected")
@@ -17,7 +17,7 @@ EVALUATION_STATUSES = ("ok", "diverged", "timeout", "memory", "crash", "error", 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One search or benchmark, over all its resumptions.
+    """One search, benchmark or design, over all its resumptions.
 
     `created` is aware and in UTC. `status` is one of `RUN_STATUSES`, `kind` of `RUN_KINDS`. `config`
     is JSON data, so a tuple comes back as a list. `version` is the madstar that created the run. `seconds`

@@ -97,6 +97,7 @@ def main() -> None:
     from . import (  # noqa: F401
         benchmark,
         compare,
+        design,
         export,
         genes,
         graph,

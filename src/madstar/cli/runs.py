@@ -65,6 +65,8 @@ def _document(row: RunRow) -> dict[str, Any]:
             "budget": budget,
             "tasks": tasks,
         }
+    if row.kind == "design":
+        return {**document, "data": settings.get("data"), "rounds": len(row.config.get("rounds", ()))}
     return {**document, "data": settings.get("data"), "objectives": settings.get("objectives")}
 
 
@@ -72,4 +74,6 @@ def _what(row: dict[str, Any]) -> str:
     if row["kind"] == "benchmark":
         tasks = row["tasks"][0] if len(row["tasks"]) == 1 else f"{len(row['tasks'])} tasks"
         return f"{row['label']}: {tasks}"
+    if row["kind"] == "design":
+        return f"{row['data']}: {row['rounds']} rounds"
     return f"{row['data']}: {', '.join(row['objectives'] or ())}"

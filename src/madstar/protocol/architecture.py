@@ -25,7 +25,7 @@ from ..liv import AutoEncoder, Backbone, LanguageModel
 from ..liv.compressed import CompressedBackbone
 from ..liv.layers.choice import LayerChoice, choices, short
 from ..liv.stack import EMBEDDING_STD, seeded
-from ..plugins import load_attribute
+from ..plugins import load_attribute, of_scheme
 
 AUTO_ENCODER = "auto-encoder"
 MakeModel = Callable[..., nn.Module]
@@ -209,7 +209,9 @@ def from_dict(data: Mapping[str, Any]) -> Architecture:
 def source_hash(reference: str) -> str:
     """A hash of the file that a user's own code stands in; empty where it cannot be found."""
     where = reference.rpartition(":")[0]
-    if where.endswith(".py"):
+    if of_scheme(reference)[0]:
+        path = of_scheme(reference)[1]
+    elif where.endswith(".py"):
         path = Path(where)
     else:
         try:

@@ -112,6 +112,8 @@ def _read(home: Path) -> Iterator[tuple[str, Candidate, list[Row]]]:
         for run in archive.runs():
             if run.kind == "benchmark":
                 yield from _benchmark(archive, run)
+            elif run.kind == "design":
+                yield from _design(archive, run, place.parent)
             else:
                 yield from _search(archive, run)
 
@@ -163,6 +165,42 @@ def _of_genome(text: str, sizes: Sizes) -> tuple[str, Candidate]:
     key = f"genome:{text}?width={sizes.width}&heads={sizes.heads}&vocabulary_size={sizes.vocabulary_size}"
     facts = {"genome": text, "inputs": "text: tokens", "width": sizes.width}
     return key, Candidate(key, "genome", facts, str(sizes), partial(genome_graph, text, sizes))
+
+
+def _design(archive: Archive, run: RunRow, home: Path) -> Iterator[tuple[str, Candidate, list[Row]]]:
+    """A design run's candidates: genomes, and blocks in MAD's language model, their files in its folder."""
+    settings: dict[str, Any] = run.config.get("settings") or {}
+    text = Path(str(settings.get("data", ""))).name or "text"
+    sizes = _sizes(settings, run.config.get("vocabulary_size") or 256)
+    known = {candidate.index: candidate for candidate in archive.candidates(run.id)}
+    for row in archive.evaluations(run.id):
+        value = row.values.get("bits_per_byte")
+        if row.status != "ok" or row.stage != "search" or value is None or not math.isfinite(value):
+            continue
+        candidate = known[row.candidate]
+        error = row.errors.get("bits_per_byte")
+        found: list[Row] = [(f"quality/{text}", _budget(settings, row), value, error)]
+        if candidate.genome.startswith("graph:"):
+            file = home / run.name / "graphs" / f"{candidate.architecture}.graph.json"
+            made = _of_block(candidate.architecture, file, settings)
+            if made is not None:
+                yield (*made, found)
+        else:
+            yield (*_of_genome(candidate.genome, sizes), found)
+
+
+def _of_block(key: str, file: Path, settings: dict[str, Any]) -> tuple[str, Candidate] | None:
+    """A block of a design run as a candidate; None where its file is gone."""
+    from ...protocol.architecture import LayerStack
+
+    width, pairs = int(settings.get("width", 64)), int(settings.get("pairs", 2))
+    try:
+        stack = LayerStack.of([f"graph:{file}", "swiglu"] * pairs, width)
+    except LayerError:
+        return None
+    name = f"layers:{pairs} x (graph:{key} swiglu)?dim={width}"
+    facts = {"block": key, "inputs": "text: tokens", "width": width}
+    return name, Candidate(name, "layer", facts, key, partial(stack_graph, stack.to_dict()))
 
 
 def _benchmark(archive: Archive, run: RunRow) -> Iterator[tuple[str, Candidate, list[Row]]]:

@@ -1,8 +1,8 @@
 """A layer by name with its settings: plain data, from which the module is built.
 
 Names are those of the catalogue, of other packages (entry points of the group "madstar.layers"), or a
-user's own class as `path/to/file.py:Class` or `package.module:Class`. Loading a user's class runs the
-user's file.
+user's own class as `path/to/file.py:Class` or `package.module:Class`, or a graph as `graph:FILE`. Loading a
+user's class runs the user's file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import Any
 from torch import nn
 
 from ...errors import LayerError, in_one_line
-from ...plugins import absolute, entry_point, entry_point_names, is_reference, load_attribute
+from ...plugins import (
+    absolute,
+    entry_point,
+    entry_point_names,
+    is_reference,
+    load_attribute,
+    made_by_scheme,
+    of_scheme,
+)
 from .catalogue import CATALOGUE, LayerEntry
 
 ENTRY_POINTS = "madstar.layers"
@@ -82,8 +90,10 @@ def find_class(name: str) -> MakeLayer:
     """What makes the layer of that name. Raises LayerError for an unknown one, offering the nearest."""
     if name in CATALOGUE:
         return _ours(CATALOGUE[name])
-    if is_reference(name):
-        made: object | None = load_attribute(name, "layer", LayerError)
+    if of_scheme(name)[0]:
+        made: object | None = made_by_scheme(name, "layer", LayerError)
+    elif is_reference(name):
+        made = load_attribute(name, "layer", LayerError)
     else:
         made = entry_point(ENTRY_POINTS, name, "layer", LayerError)
     if made is None:
@@ -100,6 +110,9 @@ def find_class(name: str) -> MakeLayer:
 
 def short(name: str) -> str:
     """A layer's name for people: without the folders of a user's file."""
+    scheme, path = of_scheme(name)
+    if scheme:
+        return f"{scheme}:{path.name}"
     where, colon, attribute = name.rpartition(":")
     return f"{Path(where).name}:{attribute}" if colon and where.endswith(".py") else name
 

@@ -1,0 +1,213 @@
+"""Proposals, made in a worker: genomes by chance and variation, blocks by the generator.
+
+What is made here is looked at again by whoever asked (`admission.py`), which trusts nothing of it.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphError, MadstarError
+from ..genome import Genome, Sizes, sample
+from ..genome.variation import VariationRates, settle, vary
+from ..graph.hashing import structural_hash
+from ..learning.generator import Conditions, Generator, Tally
+from ..learning.predictor import describe
+from .asking import MIXER, Asked
+from .candidates import Candidate, of_genome, of_graph, parameters_of, whole_graph
+from .mixers import mixes, why_no_mixer
+from .models import Scorer
+from .settings import DesignSettings
+
+_RATES = VariationRates(mutation=0.15, below=0.1)
+_MISSES = 40
+"""How many proposals in a row may come to nothing new before no more are looked for."""
+
+
+_DRAW = 4.0
+"""Seconds of computing that one block may take: most take less than two, and others come to no end."""
+
+
+class TimeIsOver(BaseException):
+    """Not an Exception, so that code which catches all of these does not go on."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Raise TimeIsOver in the block after so many seconds of computing. For a process's main thread."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeIsOver
+
+    before = signal.signal(signal.SIGPROF, stop)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+@dataclass
+class Made:
+    """Candidates that were made, those of chance first, and what the making came to."""
+
+    free: list[Candidate]
+    pool: list[Candidate]
+    counts: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON data."""
+        return {
+            "free": [candidate.to_dict() for candidate in self.free],
+            "pool": [candidate.to_dict() for candidate in self.pool],
+            "counts": self.counts,
+        }
+
+
+class _Making:
+    """Candidates described and predicted, each architecture once."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        settings: DesignSettings,
+        sizes: Sizes,
+        most: int,
+        scorer: Scorer | None,
+        work: Path,
+    ) -> None:
+        self.asked, self.settings, self.sizes, self.most = asked, settings, sizes, most
+        self.scorer, self.work = scorer, work
+        self.seen = set(asked.known)
+        self.end = time.monotonic() + asked.seconds
+        self.made = Made([], [], {})
+        self.misses = 0
+
+    def count(self, what: str) -> None:
+        self.made.counts[what] = self.made.counts.get(what, 0) + 1
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.end or self.misses >= _MISSES
+
+    def take(self, candidate: Candidate, into: list[Candidate]) -> None:
+        """Describe and predict a candidate, and put it `into` the list if it is new and fits."""
+        self.misses += 1
+        if candidate.key in self.seen:
+            self.count("known")
+            return
+        self.seen.add(candidate.key)
+        try:
+            size = parameters_of(candidate, self.sizes, self.settings.pairs, self.settings.training.length)
+            if size > self.most:
+                self.count("too large")
+                return
+            found = describe(whole_graph(candidate, self.sizes, self.settings.pairs, self.work))
+        except MadstarError:
+            self.count("not traced")
+            return
+        told = None if self.scorer is None else self.scorer.predict([found])[0]
+        into.append(replace(candidate, prediction=told, description=found.groups))
+        self.misses = 0
+
+
+def genomes(
+    asked: Asked, settings: DesignSettings, sizes: Sizes, most: int, scorer: Scorer | None, work: Path
+) -> Made:
+    """Random genomes, and offspring of the best so far; without any, more random ones."""
+    making = _Making(asked, settings, sizes, most, scorer, work)
+    space = settings.space(sizes.vocabulary_size)
+    rng = np.random.default_rng([asked.seed, 1])
+    for wanted, into, varied in ((asked.free, making.made.free, False), (asked.pool, making.made.pool, True)):
+        making.misses = 0
+        while len(into) < wanted and not making.over:
+            making.count("drawn")
+            if varied and asked.parents:
+                picks = [asked.parents[_rank(rng, len(asked.parents))] for _ in range(2)]
+                first, second = (Genome.parse(text) for _, text in picks)
+                child = vary(first, second, space, _RATES, rng)
+                parents = tuple(dict.fromkeys(index for index, _ in picks))
+                making.take(of_genome(child.genome, "variation", parents), into)
+            else:
+                making.take(
+                    of_genome(settle(sample(space, rng), "random", space, rng).genome, "random"), into
+                )
+    return making.made
+
+
+def _rank(rng: np.random.Generator, count: int) -> int:
+    """A parent's place by a tournament of two: the better is drawn more often."""
+    return int(min(rng.integers(count), rng.integers(count)))
+
+
+def graphs(
+    asked: Asked,
+    settings: DesignSettings,
+    sizes: Sizes,
+    most: int,
+    scorer: Scorer | None,
+    work: Path,
+    generator: Generator,
+    report: Callable[[dict[str, Any]], None],
+) -> Made:
+    """Blocks that the generator makes and that may stand as mixers, for as long as there is time."""
+    making = _Making(asked, settings, sizes, most, scorer, work)
+    conditions = _conditions(generator, settings)
+    seed = asked.seed
+    for wanted, into in ((asked.free, making.made.free), (asked.pool, making.made.pool)):
+        making.misses = 0
+        while len(into) < wanted and not making.over:
+            seed += 1
+            making.count("drawn")
+            try:
+                with within(_DRAW):
+                    block = generator.generate(1, seed, conditions, tally=Tally())[0]
+            except TimeIsOver:
+                making.count("not made in time")
+                continue
+            except (GraphError, IndexError):
+                making.count("not made")
+                making.misses += 1
+                continue
+            if structural_hash(block) in generator.facts.known:
+                making.count("as learned")
+                making.misses += 1
+            elif (why := _why_not(block, settings.width)) is None:
+                making.take(of_graph(block), into)
+            else:
+                making.count(why)
+                making.misses += 1
+            report({"step": len(making.made.free) + len(making.made.pool), "total": asked.free + asked.pool})
+    return making.made
+
+
+def _why_not(block: Any, width: int) -> str | None:
+    """The kind of reason why a block may be no mixer; None where it may."""
+    try:
+        if why_no_mixer(block, width):
+            return "no mixer"
+        return None if mixes(block) else "mixes nothing"
+    except (GraphError, RuntimeError, ValueError, ArithmeticError):
+        return "not computed"
+
+
+def _conditions(generator: Generator, settings: DesignSettings) -> Conditions:
+    """What is asked of the generator, as far as it has learned such: a form, a domain, a width."""
+    given: dict[str, Any] = {"most_items": settings.most_items}
+    if MIXER in generator.facts.smallest:
+        given |= {"domain": MIXER, "residual": True, "causal": True}
+    space = generator.space
+    if settings.width in [space.decisions[number][1] for number in space.members["width"]]:
+        given["width"] = settings.width
+    known = {field.name for field in fields(Conditions)}
+    return Conditions(**{name: value for name, value in given.items() if name in known})
