@@ -19,8 +19,10 @@ NAMES = (
     *("coverage --home runs/museum", "vocabulary runs/museum", "checks runs/museum"),
     *("folding", "fidelity", "rebuild", "rebuild --large", "rewrites", "editing_speed"),
     *("exchange_onnx", "exchange_graphbook", "learning_tokens --museum runs/museum"),
-    "learning_generator --museum runs/museum --steps 3000",
+    "learning_generator --museum runs/museum",
     *("learning_tasks --data runs/learning --splits 5", "learning_predictor --data runs/learning"),
+    *("guided --seeds 5", "guided --whole 60 --seeds 5"),
+    *("guided predictors --archive runs/labels runs/study", "design --home runs/design"),
 )
 
 if __name__ == "__main__":

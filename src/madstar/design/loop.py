@@ -9,24 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import MadstarError
 from ..tasks import TextTask
 from ..workers import Outcome, WorkerPool
 from . import asking
-from .admission import ADMITTED, Admission, admit, choose
-from .asking import CORPUS, GENERATOR, PREDICTOR, TARGET, TEST, WEIGHTS, Asked
-from .candidates import GENOME, GRAPH, Candidate, of_dict
+from .admission import ADMITTED
+from .asking import CORPUS, GENERATOR, PREDICTOR, TARGET, TEST, WEIGHTS
+from .candidates import GRAPH
 from .jobs import Jobs, Stopped, Work
 from .ledger import Ledger, clear
 from .limits import Limits
+from .proposals import SETTLING, Proposals
 from .rounds import agreement, predicted_pairs, record
 
 FINAL = 0.06
 """The share of the wall time that is kept for what comes after the last round."""
 _FINAL_MOST = 120.0
-_SETTLING = 120.0
 _GOOD = 0.34
-_PARENTS = 12
 REASONS = {
     "rounds": "all rounds are done",
     "time": "the time is over",
@@ -143,7 +141,7 @@ class Loop:
 
     def _hold(self) -> None:
         """Note which layers of confinement the workers have."""
-        found = self._answers([Work("hold", "hold", {}, _SETTLING)], "workers start").get("hold")
+        found = self._answers([Work("hold", "hold", {}, SETTLING)], "workers start").get("hold")
         held = {} if found is None else found.get("held", {})
         if self.ledger.row.config.get("workers_held") != held:
             self.ledger.keep(workers_held=held)
@@ -161,7 +159,10 @@ class Loop:
         plan = self.ledger.plan(self.number)
         if plan is None:
             models = self._models(until - began)
-            admissions, counts = self._proposals(models, until - began)
+            proposals = Proposals(
+                self.ledger, self.limits, self.sizes, self.number, self._answers, self._seed
+            )
+            admissions, counts = proposals.made(models, until - began)
             plan = self.ledger.settle(
                 self.number,
                 admissions,
@@ -205,9 +206,7 @@ class Loop:
         corpus = self.folder.models / CORPUS
         blocks = asking.split(self.settings)[0] > 0
         if blocks and not corpus.exists():
-            found = self._answers(
-                [Work("corpus", "corpus", {}, max(_SETTLING, seconds))], "collecting blocks"
-            )
+            found = self._answers([Work("corpus", "corpus", {}, max(SETTLING, seconds))], "collecting blocks")
             if "corpus" in found:
                 self._move(self.folder.work / "corpus" / CORPUS, corpus)
                 self.ledger.log.write("corpus", **found["corpus"])
@@ -219,10 +218,10 @@ class Loop:
         share = max(2.0, self.settings.fitting * seconds * (2 if first else 1))
         if blocks and corpus.exists() and (first or (self.settings.retrain and self.number > 1)):
             payload = {"corpus": str(corpus), "good": self._good(), "seconds": share, "seed": self._seed(1)}
-            batch.append(Work("generator", "generator", payload, 4 * share + _SETTLING))
+            batch.append(Work("generator", "generator", payload, 4 * share + SETTLING))
         if self.ledger.scores and (PREDICTOR not in kept or self.settings.retrain):
             payload = {"measured": self._measured(), "seed": self._seed(2)}
-            batch.append(Work("predictor", "predictor", payload, 2 * share + _SETTLING))
+            batch.append(Work("predictor", "predictor", payload, 2 * share + SETTLING))
         for name, facts in self._answers(batch, "learning").items():
             self._move(self.folder.work / name / name, folder / name)
             kept[name] = {**facts, "folder": str(folder / name), "round": self.number}
@@ -251,94 +250,6 @@ class Loop:
             for each in self.ledger.tried.values()
             if each.score is not None and each.candidate.description
         ]
-
-    # Proposing
-
-    def _proposals(self, models: dict[str, Any], seconds: float) -> tuple[list[Admission], dict[str, Any]]:
-        """The round's proposals, admitted or not, and what making them came to."""
-        settings = self.settings
-        room = self.limits.candidates - self.ledger.trained
-        blocks, genomes = asking.split(settings)
-        predictor = models.get(PREDICTOR, {}).get("folder")
-        free = {kind: asking.free_share(n, settings.free) for kind, n in ((GRAPH, blocks), (GENOME, genomes))}
-        share = max(2.0, settings.proposing * seconds)
-        if GENERATOR not in models:
-            blocks, genomes = 0, blocks + genomes
-        pool = settings.pool if predictor else 2
-        batch = []
-        for kind, wanted in ((GRAPH, blocks), (GENOME, genomes)):
-            if wanted:
-                most = (wanted - free[kind]) * pool
-                asked = Asked(
-                    free=free[kind],
-                    # Genomes fill the places of blocks that were not found.
-                    pool=most if kind == GRAPH else max(most, settings.candidates),
-                    seconds=share,
-                    seed=self._seed(3 if kind == GRAPH else 4),
-                    known=frozenset(each.candidate.key for each in self.ledger.tried.values()),
-                    parents=self._parents(),
-                )
-                payload = {**asked.to_dict(), "predictor": predictor}
-                if kind == GRAPH:
-                    payload["generator"] = models[GENERATOR]["folder"]
-                batch.append(Work(f"{kind}s", f"{kind}s", payload, 3 * share + _SETTLING))
-        answers = self._answers(batch, "proposing")
-        made = {name: self._made(name, answer) for name, answer in answers.items()}
-        wanted = sum(free.values())
-        chosen_free = asking.sequence([found["free"] for found in made.values()])[:wanted]
-        everything = [each for found in made.values() for each in found["pool"]]
-        rest = min(settings.candidates, room) - len(chosen_free)
-        guided = self._choice(everything, max(0, rest))
-        order = asking.sequence([chosen_free, guided])
-        return self._admitted(order, room), {name: found["counts"] for name, found in made.items()}
-
-    def _choice(self, pool: Sequence[Candidate], wanted: int) -> list[Candidate]:
-        """The best of the pool that are admitted; those that are not are kept, to be told."""
-        self.ledger.log.write(
-            "pool",
-            round=self.number,
-            keys=[each.key for each in pool],
-            predicted=[None if each.prediction is None else each.prediction.value for each in pool],
-        )
-        if any(each.prediction is not None for each in pool):
-            return choose(pool, wanted)
-        # Without a predictor nothing guides: blocks and genomes in turn, as they came.
-        kinds = [[each for each in pool if each.kind == kind] for kind in (GRAPH, GENOME)]
-        return asking.sequence(kinds)[:wanted]
-
-    def _made(self, name: str, answer: dict[str, Any]) -> dict[str, Any]:
-        """A worker's answer as candidates; what is none is left out and counted."""
-        found: dict[str, Any] = {"free": [], "pool": [], "counts": {}}
-        try:
-            found["counts"] = {str(word)[:40]: int(count) for word, count in answer["counts"].items()}
-            for part in ("free", "pool"):
-                found[part] = [of_dict(each).chosen(False) for each in answer[part]][:10_000]
-        except (MadstarError, KeyError, TypeError, ValueError, AttributeError) as error:
-            self.ledger.log.write("answer refused", what=name, error=str(error)[:300])
-        return found
-
-    def _admitted(self, order: Sequence[Candidate], room: int) -> list[Admission]:
-        known = {each.candidate.key for each in self.ledger.tried.values()}
-        found: list[Admission] = []
-        taken = 0
-        for candidate in order:
-            looked = admit(candidate, self.settings, self.sizes, self.limits, known)
-            if looked.status == ADMITTED:
-                if taken >= room:
-                    continue
-                known.add(candidate.key)
-                taken += 1
-            found.append(looked)
-        return found
-
-    def _parents(self) -> tuple[tuple[int, str], ...]:
-        scored = [
-            each
-            for each in self.ledger.tried.values()
-            if each.score is not None and each.candidate.kind == GENOME
-        ]
-        scored.sort(key=lambda each: each.score or 0.0)
-        return tuple((each.index, each.candidate.text) for each in scored[:_PARENTS])
 
     # Training
 
