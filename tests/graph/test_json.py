@@ -77,7 +77,7 @@ def test_writing_is_whole_or_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json_format.os, "replace", fail)
+    monkeypatch.setattr("madstar.whole_files.os.replace", fail)
     with pytest.raises(OutputError, match="No space"):
         save(cases.llama(), path)
     assert path.read_bytes() == before
