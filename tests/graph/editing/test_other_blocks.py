@@ -193,3 +193,43 @@ def test_unfreezing_leaves_buffers():
     assert {path for path, p in parameters(frozen.graph).items() if not p.trained} == {"proj.weight", "shift"}
     again = frozen.apply([{"edit": "unfreeze", "params": "**"}])
     assert {path for path, p in parameters(again.graph).items() if not p.trained} == {"shift"}
+
+
+class Stage(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(models.Layer(16, 4) for _ in range(2))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Stages(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(Stage() for _ in range(2))
+        self.scale = nn.Parameter(torch.tensor(0.5))  # no table, though it is added
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return x + self.scale + (self.scale + x.mean())
+
+
+def test_copies_within_copies_take_their_weights_of_the_first():
+    module = Stages()
+    graph = trace(module, lambda batch, length: (torch.zeros(batch, length, 16),), name="stages")
+    edited = edit(graph, [{"rewrite": "deeper"}])
+    found = transfer(weights_of(module), edited)
+    assert any(path.startswith("blocks.2.blocks.2.") for path in found)
+    given = torch.randn(2, 7, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(build(edited.graph, found)(given), module(given))
+
+
+def test_a_number_that_is_added_is_no_table_of_positions():
+    graph = trace(Stages(), lambda batch, length: (torch.zeros(batch, length, 16),), name="stages")
+    with pytest.raises(EditError, match="no table of learned positions"):
+        edit(graph, [{"rewrite": "rotary"}])

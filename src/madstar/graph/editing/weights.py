@@ -55,10 +55,18 @@ def _step(known: Mapping[str, Tensor], step: Step, generator: torch.Generator | 
     wanted = parameters(step.after)
     found: dict[str, Tensor] = {}
     missing: dict[str, Parameter] = {}
+
+    def before(path: str) -> Tensor:
+        """The value that a weight had; of one that is new too, a copy within a copy, what it is made of."""
+        if path in known:
+            return known[path]
+        recipe = step.recipes[path]
+        return _made(recipe, wanted[path], [before(each) for each in recipe.sources])
+
     for path, parameter in wanted.items():
         recipe, value = step.recipes.get(path), known.get(path)
         if recipe is not None:
-            found[path] = _made(recipe, parameter, [known[each] for each in recipe.sources])
+            found[path] = _made(recipe, parameter, [before(each) for each in recipe.sources])
         elif value is not None and tuple(value.shape) == parameter.shape:
             found[path] = value
         else:

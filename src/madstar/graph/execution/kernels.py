@@ -198,7 +198,8 @@ def default_dtype(op: str, attributes: Mapping[str, Any]) -> torch.dtype | None:
     if op in ("randint", "randperm", "tril_indices", "triu_indices"):
         return torch.int64
     if op in ("arange", "full"):
-        numbers = attributes.get("range", ()) if op == "arange" else (attributes.get("fill_value"),)
+        said = attributes.get("range", ()) if op == "arange" else attributes.get("fill_value")
+        numbers = said if isinstance(said, tuple | list) else (said,)  # one number is the end of a range
         kinds = {type(number) for number in numbers}
         if kinds == {int}:
             return torch.int64

@@ -108,6 +108,8 @@ def _tables(bench: Bench) -> list[tuple[Site, str]]:
 def _learned(ref: str, site: Site, bench: Bench) -> bool:
     """Whether a value is rows of one trained table, chosen by nothing that the model takes."""
     shape = site.item.outputs[0].shape
+    if not shape:
+        return False  # a sum of single numbers
     places = _most(bench, shape[-2]) if len(shape) > 1 else 0
     here = bench.use(site)
     tables: set[str] = set()
@@ -131,8 +133,9 @@ def _learned(ref: str, site: Site, bench: Bench) -> bool:
             return False
         parameter = bench.parameters[made.path]
         # A table of positions has a row for each place; one of kinds of tokens has a few.
-        rows = parameter.shape[-2] if len(parameter.shape) >= 2 else 0
-        if parameter.trained and parameter.shape[-1] == shape[-1] and rows >= places:
+        if len(parameter.shape) < 2 or not parameter.trained:
+            continue
+        if parameter.shape[-1] == shape[-1] and parameter.shape[-2] >= places:
             tables.add(made.path)
     return fits and len(tables) == 1
 
