@@ -5,13 +5,13 @@
 
 cuts the graphs of a museum, random genomes and MAD's layers to blocks of 4 to 56 items, fits a generator to
 them, and draws graphs by the network, at two temperatures, and by trigrams of the same decisions, each with
-what does not fit left out (masks) and with nothing left out (the grammar alone). Valid is what
-`madstar graph check` finds no error in and nothing dead. What is valid is built with fresh weights and run at
-the sizes of its symbols; a step of gradient descent is taken on the sum of squares of its outputs, which must
-stay finite. Unique: among those drawn. Novel: not among the graphs that it was fitted to. Both by structural
-hash. Rejected: the share of drawn decisions that were refused or undone. Mixers are drawn with masks, told to
-stand where a layer stands and to be causal: of those whole, the share that is. Seconds are of the process, on
-one thread.
+what does not fit left out (masks) and with nothing left out (the grammar alone). Valid is what `madstar
+graph check` finds no error in and nothing dead. What is valid, and of at most 10^8 parameters and 1 GiB of
+activations, is built with fresh weights and run at the sizes of its symbols; a step of gradient descent is
+taken on the sum of squares of its outputs, which must stay finite. Unique: among those drawn. Novel: not
+among the graphs that it was fitted to. Both by structural hash. Rejected: the share of drawn decisions that
+were refused or undone. Mixers are drawn with masks, told to stand where a layer stands and to be causal: of
+those whole, the share that is. Seconds are of the process, on one thread.
 
 Distances to the graphs that it was fitted to: of operations and of how often values are taken, half the sum
 of differences of shares (total variation); of items and of depth, the largest difference of cumulative shares
@@ -49,17 +49,20 @@ from madstar.learning.corpus.museum import of_museum
 from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct
 from madstar.learning.generator.decisions import SYMBOLS
 from madstar.learning.generator.draft import Limits
+from madstar.learning.generator.examples import Examples, examples_of
 from madstar.learning.generator.generator import fitted
 from madstar.learning.generator.network import NetworkSizes
 from madstar.learning.generator.ngram import Trigrams
 from madstar.learning.generator.search import Scorer, Settings, draw
 from madstar.learning.generator.state import State
-from madstar.learning.generator.training import Examples, examples_of
 
 from .machine import keep
 
 COOL = 0.7
 """The other temperature at which is drawn: scores are divided by it."""
+MOST_PARAMETERS = 100_000_000
+MOST_ACTIVATIONS = 1 << 30
+"""What is larger is not built: weights, gradients and activations of a step must fit into memory."""
 
 
 def main() -> None:
@@ -226,13 +229,14 @@ def drawn(
     seconds = time.process_time() - begun
     sound = [graph for graph in found if valid(graph)]
     hashes = [structural_hash(graph) for graph in sound]
-    steps = [stepped(graph) for graph in sound]
-    many = max(1, len(sound))
+    steps = [stepped(graph) for graph in sound if is_small(graph)]
+    many, tried = max(1, len(sound)), max(1, len(steps))
     return {
         "valid": len(sound) / n,
-        "built": sum(s[0] for s in steps) / many,
-        "ran": sum(s[1] for s in steps) / many,
-        "trained": sum(s[2] for s in steps) / many,
+        "too large to try": 1 - len(steps) / many,
+        "built": sum(s[0] for s in steps) / tried,
+        "ran": sum(s[1] for s in steps) / tried,
+        "trained": sum(s[2] for s in steps) / tried,
         "unique": len(set(hashes)) / many,
         "novel": sum(hashed not in generator.facts.known for hashed in hashes) / many,
         "rejected": tally.rejection_rate,
@@ -310,10 +314,15 @@ def valid(graph: Graph) -> bool:
     return not any(f.severity == "error" or f.kind in ("dead", "unused parameter") for f in report.findings)
 
 
+def is_small(graph: Graph) -> bool:
+    """Whether a machine of 16 GiB can take a step of it."""
+    costs = statistics(graph)
+    sizes = {name: size for name, (size, *_) in graph.symbols.items()}
+    return costs.parameters <= MOST_PARAMETERS and costs.at(sizes)["activation_bytes"] <= MOST_ACTIVATIONS
+
+
 def stepped(graph: Graph) -> tuple[bool, bool, bool]:
     """Whether it builds, runs, and takes a step that leaves its weights finite."""
-    if statistics(graph).parameters > 300_000_000:
-        return False, False, False
     built = ran = False
     try:
         module = build(graph, generator=torch.Generator().manual_seed(0)).train()

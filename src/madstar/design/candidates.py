@@ -192,13 +192,12 @@ def whole_graph(candidate: Candidate, sizes: Sizes, pairs: int, folder: Path) ->
 
     if candidate.kind == GENOME:
         return genome_graph(candidate.text, sizes)
-    stack = stack_of(candidate, write_block(candidate, folder), sizes.width, pairs)
+    stack = stack_of(write_block(candidate, folder), sizes.width, pairs)
     return stack_graph(stack.to_dict(), sizes.vocabulary_size)
 
 
-def stack_of(candidate: Candidate, file: Path, width: int, pairs: int) -> LayerStack:
-    """The candidate's model as layers by name, which `madstar benchmark` takes too."""
-    del candidate
+def stack_of(file: Path, width: int, pairs: int) -> LayerStack:
+    """The model of a block's file as layers by name, which `madstar benchmark` takes too."""
     return LayerStack.of([f"graph:{file}", CHANNELS] * pairs, width, embedding_std=EMBEDDING_STD)
 
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -209,5 +209,4 @@ def _conditions(generator: Generator, settings: DesignSettings) -> Conditions:
     space = generator.space
     if settings.width in [space.decisions[number][1] for number in space.members["width"]]:
         given["width"] = settings.width
-    known = {field.name for field in fields(Conditions)}
-    return Conditions(**{name: value for name, value in given.items() if name in known})
+    return Conditions(**given)

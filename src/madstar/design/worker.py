@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..errors import DataError, MadstarError
@@ -21,10 +20,9 @@ from ..training import (
     Budget,
     DivergedError,
     Trainer,
-    TrainingSettings,
     evaluate,
+    first_step,
     load_weights,
-    make_optimizer,
     save_weights,
 )
 from ..workers import Report, steps_told
@@ -40,20 +38,12 @@ Handler = Callable[[dict[str, Any], Report], dict[str, Any]]
 
 def make_handler(setup: dict[str, Any]) -> Handler:
     """The handler of a fresh worker process, which is confined from here on."""
-    _warm_up()
+    first_step()
     limits = Limits.of(setup["limits"])
     task = TextTask.open(setup["task"])
     work = Path(setup["work"])
     held = confine(limits, [work])
     return Worker(task, DesignSettings(**setup["settings"]), limits, held.to_dict()).answer
-
-
-def _warm_up() -> None:
-    """Import what torch imports at its first optimizer step."""
-    weight = nn.Parameter(torch.zeros(2, 2))
-    optimizer = make_optimizer(nn.ParameterList([weight]), TrainingSettings())
-    weight.square().sum().backward()
-    optimizer.step()
 
 
 class Worker:

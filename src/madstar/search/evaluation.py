@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
@@ -37,8 +36,8 @@ from ..training import (
     Trainer,
     TrainingSettings,
     evaluate,
+    first_step,
     load_trunk,
-    make_optimizer,
     save_trunk,
     save_weights,
 )
@@ -79,7 +78,7 @@ def worker_setup(
 
 def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Report], dict[str, Any]]:
     """The handler of a fresh worker process."""
-    _warm_up()
+    first_step()
     evaluator = Evaluator(
         task=TextTask.open(setup["task"]),
         checkpoints=Path(setup["checkpoints"]),
@@ -90,14 +89,6 @@ def make_handler(setup: dict[str, Any]) -> Callable[[dict[str, Any], Report], di
         constraints=tuple(parse_constraint(text) for text in setup["constraints"]),
     )
     return evaluator.evaluate
-
-
-def _warm_up() -> None:
-    """Import what torch imports at its first optimizer step: seconds that are no candidate's."""
-    weight = nn.Parameter(torch.zeros(2, 2))
-    optimizer = make_optimizer(nn.ParameterList([weight]), TrainingSettings())
-    weight.square().sum().backward()
-    optimizer.step()
 
 
 class Evaluator:

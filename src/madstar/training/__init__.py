@@ -11,7 +11,7 @@ from .racing import Evaluation, Replay, Verdict, decide, replay, rungs_of
 from .settings import TrainingSettings
 from .side_by_side import SeparateTrainers, together
 from .stacked import NotStackableError, StackedTrainer
-from .trainer import DivergedError, Trained, Trainer, make_optimizer
+from .trainer import DivergedError, Trained, Trainer, first_step, make_optimizer
 
 __all__ = [
     "IGNORE",
@@ -33,6 +33,7 @@ __all__ = [
     "decide",
     "evaluate",
     "evaluations",
+    "first_step",
     "load_example_trunk",
     "load_trunk",
     "load_weights",

@@ -173,3 +173,11 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
+
+
+def first_step() -> None:
+    """Import what torch imports at its first optimizer step: seconds that are no candidate's."""
+    weight = nn.Parameter(torch.zeros(2, 2))
+    optimizer = make_optimizer(nn.ParameterList([weight]), TrainingSettings())
+    weight.square().sum().backward()
+    optimizer.step()

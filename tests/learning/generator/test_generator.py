@@ -21,6 +21,7 @@ from madstar.graph.model import Call, Graph, Varying
 from madstar.graph.soundness import check_sound
 from madstar.graph.statistics import statistics
 from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct, fit
+from madstar.learning.generator.allowed import options
 from madstar.learning.generator.decisions import (
     SYMBOLS,
     domain_of,
@@ -28,13 +29,13 @@ from madstar.learning.generator.decisions import (
     size_bucket,
 )
 from madstar.learning.generator.draft import Limits
+from madstar.learning.generator.examples import examples_of
 from madstar.learning.generator.network import Network, NetworkSizes, Steps
 from madstar.learning.generator.ngram import Trigrams
 from madstar.learning.generator.relative import Inexpressible, concrete, relative
 from madstar.learning.generator.search import Settings, draw
 from madstar.learning.generator.space import Space
 from madstar.learning.generator.state import State
-from madstar.learning.generator.training import examples_of
 
 SIZES = NetworkSizes(width=32, heads=2, layers=1, context=160, dropout=0.0)
 
@@ -97,7 +98,7 @@ def rebuilt(graph: Graph) -> Graph:
     for decision in decisions:
         assert state is not None
         number = space.number(decision)
-        assert number in state.options(), decision
+        assert number in options(state), decision
         state = state.after(number)
         assert state is not None, decision
     assert state.done
@@ -331,7 +332,7 @@ def test_what_does_not_fit_is_refused(generator: Generator) -> None:
         state = state.after(number)
     assert state is not None
     outputs = space.number(("outputs",))
-    assert outputs in state.options()  # the linear took all there is
+    assert outputs in options(state)  # the linear took all there is
     for number in (add, space.number(("from", 0)), space.number(("back", 1))):
         assert state is not None
         state = state.after(number)
@@ -355,7 +356,7 @@ def test_dead_ends_are_left(generator: Generator) -> None:
 
 
 def test_without_masks_the_first_misfit_is_the_end(generator: Generator) -> None:
-    steps = Steps(Network(len(generator.space), SIZES), generator.space)  # untrained
+    steps = Steps(Network(generator.space, SIZES), generator.space)  # untrained
     tally = Tally()
     start = State(generator.space, Limits(checked=False), Inference(SYMBOLS))
     found = [

@@ -8,13 +8,16 @@ from tests.graph.graphs import Block, graph_of
 from tests.learning.generator.test_generator import SIZES, WORLD
 
 from madstar.graph.inference import Inference
+from madstar.learning.generator.allowed import options
 from madstar.learning.generator.decisions import SYMBOLS, domain_of, encode
 from madstar.learning.generator.draft import Limits
+from madstar.learning.generator.examples import examples_of
 from madstar.learning.generator.network import Network, Steps
+from madstar.learning.generator.scoring import surprises
 from madstar.learning.generator.seen import BESIDE, CANDIDATE, TYPE, seen
 from madstar.learning.generator.space import Space
 from madstar.learning.generator.state import State
-from madstar.learning.generator.training import batched, examples_of, surprises
+from madstar.learning.generator.training import batched
 
 
 def stepwise(network: Network, space: Space, numbers: tuple[int, ...], cut: int = 0) -> list[float]:
@@ -34,7 +37,7 @@ def stepwise(network: Network, space: Space, numbers: tuple[int, ...], cut: int 
             scores[place] = steps.put(numbers[place], seen(states[place]))
     found = []
     for state, given, number in zip(states, scores, numbers[1:], strict=False):
-        among = list(state.options())
+        among = list(options(state))
         found.append(-float(given[among].log_softmax(0)[among.index(number)]))
     return found
 
@@ -43,7 +46,7 @@ def test_drawing_scores_as_training_does() -> None:
     """Each decision is as likely when drawn step by step as when whole sequences are learned in a batch."""
     examples = examples_of(WORLD, [domain_of(graph) for graph in WORLD], 160)
     torch.manual_seed(0)
-    network = Network(len(examples.space), SIZES).eval()
+    network = Network(examples.space, SIZES).eval()
     for parameter in network.parameters():  # far from what it begins with, where all is about equally likely
         torch.nn.init.normal_(parameter, std=0.2)
     batch = [examples.examples[place] for place in (0, 5, 30, 47)]

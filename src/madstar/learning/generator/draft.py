@@ -27,12 +27,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A block that is done, and what it is to those that call it."""
+    """A block that is done, what it is to those that call it, and at which decision it was."""
 
     definition: Definition
     outputs: tuple[Type, ...]
     parameters: int
     trains: bool
+    place: int
 
 
 @dataclass(frozen=True)

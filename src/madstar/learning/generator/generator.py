@@ -15,12 +15,13 @@ from madstar.whole_files import write_whole
 
 from .decisions import domain_of
 from .drawing import Conditions, Drawing, Facts
+from .examples import Examples, examples_of
 from .network import Network, NetworkSizes, Steps
 from .search import Scorer, Settings, Tally
 from .space import Space
-from .training import Examples, Progress, examples_of, train
+from .training import Progress, train
 
-SCHEMA = "madstar.generator/2"
+SCHEMA = "madstar.generator/3"
 _MOST_BYTES = 256 * 1024 * 1024
 
 
@@ -108,7 +109,7 @@ class Generator:
                 tuple(map(float, document["losses"])),
                 int(document["seed"]),
             )
-            network = Network(len(space), sizes)
+            network = Network(space, sizes)
             network.load_state_dict(load(_read(folder / "model.safetensors")))
         except GraphError as error:
             raise GraphError(f"{folder}: {error}") from None

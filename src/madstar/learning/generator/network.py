@@ -8,14 +8,16 @@ Vinyals et al. 2015, arXiv 1506.03134). Normalisation comes before attention and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from .parts import numbered
 from .seen import BESIDE, CANDIDATE, MAKERS, ROLES, TYPE, Numbers, Seen
-from .space import Space
+from .space import POINTING, Space
 
 _TYPE_WIDTH = 48
 
@@ -93,6 +95,36 @@ class _Summed(nn.Module):
         return found.view(*numbers.shape[:-1], -1)
 
 
+class _Made(nn.Module):
+    """A vector for each decision: its own, and the sum of those of its parts."""
+
+    def __init__(self, parts: Sequence[Sequence[int]], many: int, width: int) -> None:
+        super().__init__()
+        self.own = nn.Embedding(len(parts), width)
+        self.parts = nn.Embedding(max(1, many), width)
+        for table in (self.own, self.parts):
+            nn.init.normal_(table.weight, std=0.02)
+        flat = [part for each in parts for part in each]
+        starts = torch.tensor([0, *map(len, parts)]).cumsum(0)[:-1]
+        self.flat: Tensor
+        self.starts: Tensor
+        self.register_buffer("flat", torch.tensor(flat, dtype=torch.long), persistent=False)
+        self.register_buffer("starts", starts, persistent=False)
+
+    def forward(self) -> Tensor:
+        """(decisions, width)."""
+        found: Tensor = F.embedding_bag(self.flat, self.parts.weight, self.starts, mode="sum")
+        return self.own.weight + found
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Vectors of decisions, (decisions, width): those that are read, and those that are scored."""
+
+    read: Tensor
+    scored: Tensor
+
+
 class _Layer(nn.Module):
     def __init__(self, sizes: NetworkSizes) -> None:
         super().__init__()
@@ -123,11 +155,12 @@ class _Layer(nn.Module):
 class Network(nn.Module):
     """States of sequences, scores of decisions, scores of candidates."""
 
-    def __init__(self, decisions: int, sizes: NetworkSizes) -> None:
+    def __init__(self, space: Space, sizes: NetworkSizes) -> None:
         super().__init__()
         self.sizes = sizes
         width = sizes.width
-        self.decision = nn.Embedding(decisions, width)
+        parts, many = numbered(space.decisions)
+        self.decision, self.scored = _Made(parts, many, width), _Made(parts, many, width)
         self.place = nn.Embedding(sizes.context, width)
         self.beside = _Summed(BESIDE, width)
         self.parts, self.mixed = _Summed(TYPE, _TYPE_WIDTH), nn.Linear(_TYPE_WIDTH, _TYPE_WIDTH)
@@ -136,14 +169,16 @@ class Network(nn.Module):
         self.drop = nn.Dropout(sizes.dropout)
         self.layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.layers))
         self.norm = nn.LayerNorm(width)
-        self.scored = nn.Embedding(decisions, width)
-        self.bias = nn.Parameter(torch.zeros(decisions))
+        self.bias = nn.Parameter(torch.zeros(len(space)))
         self.candidate, self.kind = _Summed(CANDIDATE, width), nn.Linear(_TYPE_WIDTH, width)
         self.origin, self.maker = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.asking, self.answering = nn.Linear(width, width), nn.Linear(width, width)
         self.together = nn.Linear(width, 1)
-        for table in (self.decision, self.place, self.scored):
-            nn.init.normal_(table.weight, std=0.02)
+        nn.init.normal_(self.place.weight, std=0.02)
+
+    def tables(self) -> Tables:
+        """Vectors of all decisions, which hold as long as the weights do."""
+        return Tables(self.decision(), self.scored())
 
     def typed(self, codes: Tensor) -> Tensor:
         """Vectors of types, (types, a width of its own)."""
@@ -156,31 +191,34 @@ class Network(nn.Module):
         sequence: Tensor,
         sights: Sights,
         types: Tensor,
+        tables: Tables,
         cache: Tensor | None = None,
         place: int = 0,
     ) -> Tensor:
         """sequence: (batch, length); `sights` with both in front -> states (batch, length, width).
 
-        `types` are those of `typed`. `cache` is (layers, 2, heads, context, width of a head), filled up to
-        `place`; then batch is 1.
+        `types` are those of `typed`, `tables` those of `tables`. `cache` is (layers, 2, heads, context, width
+        of a head), filled up to `place`; then batch is 1.
         """
         places = torch.arange(place, place + sequence.shape[1])
-        x = self.decision(sequence) + self.place(places) + self.beside(sights.beside)
+        x = F.embedding(sequence, tables.read) + self.place(places) + self.beside(sights.beside)
         x = x + self.roles(types[sights.types.long()].flatten(-2))
-        x = self.drop(x + self.makers(self.decision(sights.makers.long()).flatten(-2)))
+        x = self.drop(x + self.makers(F.embedding(sights.makers.long(), tables.read).flatten(-2)))
         for number, layer in enumerate(self.layers):
             x = layer(x, None if cache is None else cache[number], place)
         found: Tensor = self.norm(x)
         return found
 
-    def scores(self, states: Tensor, among: Tensor) -> Tensor:
+    def scores(self, states: Tensor, among: Tensor, tables: Tables) -> Tensor:
         """states: (many, width), numbers of decisions -> (many, decisions)."""
-        return F.linear(states, self.scored(among), self.bias[among])
+        return F.linear(states, tables.scored[among], self.bias[among])
 
-    def pointers(self, asking: Tensor, origins: Tensor, sights: Sights, types: Tensor) -> Tensor:
+    def pointers(
+        self, asking: Tensor, origins: Tensor, sights: Sights, types: Tensor, tables: Tables
+    ) -> Tensor:
         """A score for each candidate, of the states that ask and those in which its value was made."""
         answer = self.candidate(sights.numbers) + self.kind(types[sights.kind.long()])
-        answer = answer + self.origin(origins) + self.maker(self.decision(sights.maker.long()))
+        answer = answer + self.origin(origins) + self.maker(F.embedding(sights.maker.long(), tables.read))
         question, reply = self.asking(asking), self.answering(F.gelu(answer))
         found: Tensor = self.together(F.gelu(question + reply))[:, 0]
         return found + (question * reply).sum(-1) * question.shape[-1] ** -0.5
@@ -192,6 +230,8 @@ class Steps:
     def __init__(self, network: Network, space: Space) -> None:
         sizes = network.sizes
         self.network, self.space = network.eval(), space
+        with torch.no_grad():
+            self.tables = network.tables()
         self.length = 0
         self.most = sizes.context
         head = sizes.width // sizes.heads
@@ -208,16 +248,18 @@ class Steps:
             sights.beside[None], sights.types[None], sights.makers[None], sights.codes, sights.asked,
             sights.made, sights.maker, sights.kind, sights.numbers, sights.decided,
         )  # fmt: skip
-        self.states[place] = network(torch.tensor([[number]]), row, types, self.cache, place)[0, 0]
+        self.states[place] = network(torch.tensor([[number]]), row, types, self.tables, self.cache, place)[
+            0, 0
+        ]
         self.length += 1
         found = torch.full((len(self.space),), -torch.inf)
-        if seen.group == "pointer":
+        if seen.candidates:
             asking = self.states[place].expand(len(seen.candidates), -1)
-            scores = network.pointers(asking, self.states[sights.made.long()], row, types)
+            scores = network.pointers(asking, self.states[sights.made.long()], row, types, self.tables)
             found[sights.decided.long()] = scores
-        else:
+        elif seen.group not in POINTING:
             among = self.space.tensors[(seen.group, seen.node, seen.chosen)]
-            found[among] = network.scores(self.states[place][None], among)[0]
+            found[among] = network.scores(self.states[place][None], among, self.tables)[0]
         return found
 
     def cut(self, length: int) -> None:

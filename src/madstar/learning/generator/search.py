@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .allowed import options
 from .decisions import Decision
 from .seen import Seen, seen
 from .state import State
@@ -168,11 +169,11 @@ def _choice(
     state: State, logits: Tensor, length: int, settings: Settings, fixed: dict[str, set[int]]
 ) -> _Choice:
     wanted = fixed.get(state.group)
-    options = [number for number in state.options() if wanted is None or number in wanted]
-    if not options:
+    able = [number for number in options(state) if wanted is None or number in wanted]
+    if not able:
         return _Choice(state, [], [], length)
-    weights = torch.softmax(logits[options].double() / settings.temperature, 0)
-    return _Choice(state, options, weights.tolist(), length)
+    weights = torch.softmax(logits[able].double() / settings.temperature, 0)
+    return _Choice(state, able, weights.tolist(), length)
 
 
 def _drawn(weights: list[float], generator: torch.Generator) -> int:

@@ -3,7 +3,8 @@
 All of it is small whole numbers, which index tables of embeddings. A type is said by its rank, its dtype and
 its last axes, each as what it is of the width and as itself. A value that a pointer may point to is a
 `Candidate`: where it was made and by what, how far back, whether anything took it, and how its type goes
-together with those of the operands chosen before. Nothing here says whether a decision will be refused.
+together with those of the operands chosen before. So is a block that may be called. Nothing here says
+whether a decision will be refused.
 """
 
 from __future__ import annotations
@@ -12,17 +13,15 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import TYPE_CHECKING
 
 from madstar.graph.inference.promotion import is_floating
 from madstar.graph.inference.types import Type
 from madstar.graph.model import Dim
 
+from .allowed import callability
 from .relative import FRACTIONS
 from .space import GROUPS
-
-if TYPE_CHECKING:
-    from .state import State
+from .state import State
 
 Numbers = tuple[int, ...]
 AXES = 4
@@ -38,12 +37,15 @@ BESIDE = (len(GROUPS), 9, 9, 16, 10, 60, 10, 10, 10, 2, 4, 26, 4, 5, 5, 16, 16, 
 ROLES = 8
 """Types seen beside a decision: the last value, two idle ones, three operands, what is wanted, sizes said."""
 MAKERS = 5
-CANDIDATE = (2, 64, 2, 2, 2, 2, 4, *PAIR, *PAIR)
+CANDIDATE = (3, 64, 2, 2, 2, 2, 4, *PAIR, *PAIR)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a pointer may be: its decision, where its value was made and by what, its type, numbers of it."""
+    """What may be chosen: its decision, where its value was made and by what, its type, numbers of it.
+
+    For a block where it was done, and the type of what it takes first.
+    """
 
     number: int
     place: int
@@ -86,7 +88,7 @@ def seen(state: State) -> Seen:
     makers = tuple(0 if place is None else draft.makers[place] for place in (*pick[:2], *pick[3:]))
     last = None if pick[0] is None else values[pick[0]][1]
     group = state.group
-    blocks = [state.callable(back) for back in range(1, 5)] if group in ("item", "which") else []
+    blocks = [callability(state, back) for back in range(1, 5)] if group in ("item", "which") else []
     alike = [type_ == last for _, type_ in values] if group == "item" else []
     return Seen(
         group,
@@ -122,7 +124,11 @@ def seen(state: State) -> Seen:
             type_code(Type(state.sizes[3::-1], "float32"), width) if state.sizes else NO_TYPE,
         ),
         makers,
-        _candidates(state, operands, wanted) if group == "pointer" else (),
+        _values(state, operands, wanted)
+        if group == "pointer"
+        else _blocks(state)
+        if group == "which"
+        else (),
     )
 
 
@@ -131,6 +137,37 @@ def _pair(values: tuple[tuple[str, Type], ...], one: int | None, two: int | None
 
 
 def _candidates(state: State, operands: list[int], wanted: Type | None) -> tuple[Candidate, ...]:
+    if state.group == "pointer":
+        return _values(state, operands, wanted)
+    return _blocks(state) if state.group == "which" else ()
+
+
+def _blocks(state: State) -> tuple[Candidate, ...]:
+    values = state.draft.values
+    last = values[-1][1] if values else None
+    found = []
+    for back in range(1, len(state.blocks) + 1):
+        made = state.blocks[-back]
+        if not (number := state.space.number(("which", back))):
+            continue
+        takes = Type(made.definition.inputs[0].shape, made.definition.inputs[0].dtype)
+        fits, called = callability(state, back)
+        numbers = (
+            2,
+            min(back, 63),
+            int(not called),
+            0,
+            int(made.trains),
+            0,
+            1 + fits,
+            *(NO_PAIR if last is None else pair_code(takes, last)),
+            *pair_code(takes, made.outputs[0]),
+        )
+        found.append(Candidate(number, made.place, state.node, type_code(takes, state.width), numbers))
+    return tuple(found)
+
+
+def _values(state: State, operands: list[int], wanted: Type | None) -> tuple[Candidate, ...]:
     draft, width, space = state.draft, state.width, state.space
     inputs, many = len(draft.inputs), len(draft.values)
     first = draft.values[operands[0]][1] if operands else wanted

@@ -25,6 +25,8 @@ GROUPS = (
     "which", "times", "carried",
 )  # fmt: skip
 """Decisions of one kind: at each place a choice is among those of one group."""
+POINTING = ("pointer", "which")
+"""Groups in which a choice is among values or blocks that are there."""
 _GROUP = {
     "begin": "begin", "unknown": "begin", "domain": "domain", "form": "form", "size": "size",
     "width": "width", "block": "block", "whole": "block", "input": "input", "body": "input",

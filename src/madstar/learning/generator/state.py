@@ -1,4 +1,4 @@
-"""A graph while it is made, decision by decision: what may come next, and what of that fits.
+"""A graph while it is made, decision by decision.
 
 A state is a value: `after` gives another one, so that going back costs nothing. Every node is inferred as it
 is added; one that cannot be inferred, or fits at some sizes only, is refused.
@@ -51,128 +51,23 @@ class State:
     closing: bool = False
     done: bool = False
 
-    # --- What may come next.
-
-    def grammar(self) -> tuple[int, ...]:
-        """Numbers of what the grammar allows, whether it fits or not."""
-        chosen = self.space.number(self.pending[-1]) if self.group == "weights" else 0
-        found = self.space.among(self.group, self.node, chosen)
-        if self.group != "pointer":
-            return found
-        return tuple(number for number in found if self._is_there(self.space.decisions[number]))
-
-    def _is_there(self, decision: Decision) -> bool:
-        return self.closing if decision[0] == "done" else self._place(decision) is not None
-
-    def options(self) -> tuple[int, ...]:
-        """Numbers of the decisions that may come next; each may still be refused by `after`."""
-        if not self.limits.checked:
-            return self.grammar()
-        return tuple(number for number in self.grammar() if self.may(number))
-
-    def may(self, number: int) -> bool:
-        """Whether a decision of the grammar may come next, as far as is known before it is applied."""
-        decision, group = self.space.decisions[number], self.group
-        if group == "pointer":
-            return self._may_point(decision)
-        if group == "which":
-            return self._may_call(decision[1])
-        if group == "times":
-            return self._may_run(decision[1])
-        if group == "block":
-            return decision[0] == "whole" or len(self.blocks) < self.limits.blocks - 1
-        if group == "item":
-            return self._may_add(number, decision)
-        if group == "input":
-            return self._may_take(decision)
-        return True
-
-    def _may_take(self, decision: Decision) -> bool:
-        draft = self.draft
-        if decision[0] == "body":
-            return bool(draft.inputs)
-        if not self._streams():
-            return len(draft.inputs) < MOST_INPUTS
-        return not draft.inputs and decision[1:] == ("float32", STREAM)
-
-    def _streams(self) -> bool:
+    def streams(self) -> bool:
         """Whether this block must take and give one float32[batch, length, width]."""
         return self.whole and self.form in STREAMS
 
-    def _may_add(self, number: int, decision: Decision) -> bool:
-        draft = self.draft
-        if decision[0] == "outputs":
-            return self._may_end()
-        left = self.limits.items - len(draft.items) - 1
-        if decision[0] == "call":
-            return left >= 0 and any(self._may_call(back) for back in range(1, len(self.blocks) + 1))
-        if not self.space.sets.get(number) or (self.whole and self.uncalled() > left):
-            return False
-        # What is left must suffice to take all that is idle.
-        taken = sum(kind == "v" for _, kind in decision[2])
-        return left >= 0 and len(draft.idle) - max(taken - 1, -1) - self._most_outputs() <= left
-
-    def _may_end(self) -> bool:
-        """Whether the idle values of the block may be what it gives."""
-        draft = self.draft
-        if not draft.items or any(place < len(draft.inputs) for place in draft.idle):
-            return False
-        if not 1 <= len(draft.idle) <= self._most_outputs() or not any(map(self._is_float, draft.idle)):
-            return False
-        if not self.whole:
-            return True
-        if self._streams() and any(draft.values[p][1] != draft.values[0][1] for p in draft.idle):
-            return False
-        trains = any(place in draft.reached for place in draft.idle)
-        within = self.limits.least_parameters <= draft.parameters <= self.limits.parameters
-        return trains and within and not self.uncalled()
-
-    def _most_outputs(self) -> int:
-        return 1 if self._streams() else MOST_OUTPUTS
+    def most_outputs(self) -> int:
+        """How many values this block may give."""
+        return 1 if self.streams() else MOST_OUTPUTS
 
     def uncalled(self) -> int:
         """How many blocks nothing calls yet."""
         return len(self.blocks) - len(self.called | self.draft.called)
 
-    def callable(self, back: int) -> tuple[bool, bool]:
-        """Of the block so far back: whether values of the types it takes are there; whether it is called."""
-        if back > len(self.blocks):
-            return False, False
-        return self._may_call(back), self._is_called(len(self.blocks) - back)
-
-    def _is_called(self, number: int) -> bool:
+    def is_called(self, number: int) -> bool:
+        """Whether something calls the block of this number."""
         return number in self.called or number in self.draft.called
 
-    def _may_call(self, back: int) -> bool:
-        if not 1 <= back <= len(self.blocks):
-            return False
-        here = {type_ for _, type_ in self.draft.values}
-        return all(Type(v.shape, v.dtype) in here for v in self.blocks[-back].definition.inputs)
-
-    def _may_run(self, times: int) -> bool:
-        made = self.called_block()
-        inputs = {Type(value.shape, value.dtype) for value in made.definition.inputs}
-        return times == 1 or any(type_ in inputs for type_ in made.outputs)
-
-    def _is_float(self, place: int) -> bool:
-        return is_floating(self.draft.values[place][1].dtype)
-
-    def _may_point(self, decision: Decision) -> bool:
-        draft = self.draft
-        if decision[0] == "done":
-            return self.closing and bool(draft.outputs) and not draft.idle
-        place = self._place(decision)
-        if place is None:
-            return False
-        if self.closing:
-            return place in draft.idle
-        type_, wanted = draft.values[place][1], self.wanted()
-        if wanted is not None:
-            return type_ == wanted
-        seen = self.space.kinds.get(self.node)
-        return seen is None or (len(type_.shape), type_.dtype) in seen[self._pointers()]
-
-    def _place(self, decision: Decision) -> int | None:
+    def place(self, decision: Decision) -> int | None:
         """The number of the value that a pointer points to; None where there is none."""
         inputs, values = len(self.draft.inputs), len(self.draft.values)
         if decision[0] == "from":
@@ -194,16 +89,16 @@ class State:
         Before an item: what the last block that nothing calls yet takes first.
         """
         if self.group in ("item", "input"):
-            left = [made for number, made in enumerate(self.blocks) if not self._is_called(number)]
+            left = [made for number, made in enumerate(self.blocks) if not self.is_called(number)]
             value = left[-1].definition.inputs[0] if left else None
             return None if value is None else Type(value.shape, value.dtype)
         if self.group != "pointer":
             return None
         if self.closing:
-            return self.draft.values[0][1] if self._streams() else None
+            return self.draft.values[0][1] if self.streams() else None
         if self.pending[0][0] != "call":
             return None
-        value = self.called_block().definition.inputs[self._pointers()]
+        value = self.called_block().definition.inputs[self.pointers()]
         return Type(value.shape, value.dtype)
 
     def pointers_left(self) -> int:
@@ -211,8 +106,8 @@ class State:
         if not self.pending:
             return 0
         if self.pending[0][0] == "node":
-            return sum(kind == "v" for _, kind in self.pending[0][2]) - self._pointers()
-        return len(self.called_block().definition.inputs) - self._pointers() if len(self.pending) > 1 else 0
+            return sum(kind == "v" for _, kind in self.pending[0][2]) - self.pointers()
+        return len(self.called_block().definition.inputs) - self.pointers() if len(self.pending) > 1 else 0
 
     def size_left(self) -> int:
         """How far the parameters of the block are from the size that was decided, in half powers of ten."""
@@ -224,7 +119,8 @@ class State:
         """The block that the call under way calls."""
         return self.blocks[len(self.blocks) - self.pending[1][1]]
 
-    def _pointers(self) -> int:
+    def pointers(self) -> int:
+        """How many values were pointed to for the item under way."""
         return sum(decision[0] in ("from", "back") for decision in self.pending)
 
     # --- What comes of a decision.
@@ -259,7 +155,7 @@ class State:
         if kind == "done":
             return self._close()
         if self.closing:
-            place = self._place(decision)
+            place = self.place(decision)
             if place is None or (place in self.draft.outputs and self.limits.checked):
                 return None
             draft = replace(self.draft, outputs=(*self.draft.outputs, place), idle=self.draft.idle - {place})
@@ -303,7 +199,7 @@ class State:
         first = self.pending[0]
         if first[0] == "node":
             slots = first[2]
-            if self._pointers() < sum(kind == "v" for _, kind in slots):
+            if self.pointers() < sum(kind == "v" for _, kind in slots):
                 return replace(self, group="pointer")
             kinds = [decision[0] for decision in self.pending]
             if "set" not in kinds:
@@ -316,13 +212,13 @@ class State:
             return replace(self, group=wanted[len(self.pending) - 1])
         if self.pending[2][1] > 1 and len(self.pending) == 3:
             return replace(self, group="carried")
-        if self._pointers() < len(self.called_block().definition.inputs):
+        if self.pointers() < len(self.called_block().definition.inputs):
             return replace(self, group="pointer")
         return self._with(call_of(self))
 
     def taken(self) -> list[int]:
         """The numbers of the values that the pointers of the item under way point to."""
-        places = [self._place(d) for d in self.pending if d[0] in ("from", "back")]
+        places = [self.place(d) for d in self.pending if d[0] in ("from", "back")]
         if any(place is None for place in places):
             raise Inexpressible
         return [place for place in places if place is not None]
@@ -339,7 +235,7 @@ class State:
         if limits.checked:
             left = limits.items - len(draft.items) - 1
             large = draft.parameters + made.parameters > limits.parameters
-            if large or len(idle) - self._most_outputs() > left:
+            if large or len(idle) - self.most_outputs() > left:
                 return None
         reached, called = draft.reached, draft.called
         if made.trains or any(place in reached for place in made.places):
@@ -384,7 +280,7 @@ class State:
             name, name, draft.inputs, draft.weights, draft.items, refs, "madstar.generated"
         )
         trains = any(place in draft.reached for place in draft.outputs)
-        return Made(definition, tuple(type_ for _, type_ in outputs), draft.parameters, trains)
+        return Made(definition, tuple(type_ for _, type_ in outputs), draft.parameters, trains, self.length)
 
     def graph(self, name: str) -> Graph:
         """The graph that is done."""
