@@ -10,8 +10,7 @@ from madstar.archive import Archive
 from madstar.genome import Genome
 from madstar.objectives import Subject, find_objective
 from madstar.search import Run, make_settings
-from madstar.search.run import ARCHIVE_NAME, DATA_NAME, data_key
-from madstar.tasks import prepare_text
+from madstar.search.run import ARCHIVE_NAME
 
 # Candidates 0 and 1 are the front, 2 is dominated by 0, 3 did not get to the top, 4 failed; then baselines.
 GENOMES = ("71111-91111", "31111-91111", "11111-91111", "11111-71111", "31111-11111")
@@ -30,7 +29,7 @@ def write_search(home: Path, text: Path, *, front: bool = True, **settings: Any)
         **settings,
     }
     chosen = make_settings(data=str(text), **given)
-    task = prepare_text(chosen.data, directory=home / DATA_NAME / data_key(chosen), length=32)
+    task = chosen.text.prepare(home)
     config = {
         "settings": chosen.model_dump(mode="json"),
         "task": {

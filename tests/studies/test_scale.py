@@ -16,11 +16,10 @@ from madstar.genome.scaling import deepen
 from madstar.liv import cost
 from madstar.search import Run, make_settings
 from madstar.search.evaluation import TEST
-from madstar.search.run import ARCHIVE_NAME, DATA_NAME, data_key
+from madstar.search.run import ARCHIVE_NAME
 from madstar.studies.scale import scale
 from madstar.studies.scaled import ScaledResult, outcome_of
 from madstar.studies.statistics import mean_interval
-from madstar.tasks import prepare_text
 
 WORDS = ("the", "model", "reads", "a", "token", "and", "writes", "its", "state", "to", "layer", "two")
 TINY = {
@@ -49,8 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     text = home / "text.txt"
     text.write_text("\n".join(" ".join(rng.choice(WORDS, size=9)) + "." for _ in range(900)))
     settings = make_settings(data=str(text), candidates=3, **TINY)
-    place = home / DATA_NAME / data_key(settings)
-    task = prepare_text(str(text), directory=place, length=32)
+    task = settings.text.prepare(home)
     about = {
         "fingerprint": task.fingerprint,
         "description": task.description,

@@ -11,15 +11,15 @@ from typing import Any
 from ..archive import Archive, RunRow
 from ..archive.lock import RunLock
 from ..archive.naming import check_name
-from ..errors import ArchiveError, ConfigurationError, DataError, MadstarError, OutputError
-from ..tasks import TextTask, prepare_text
+from ..errors import ArchiveError, ConfigurationError, MadstarError, OutputError
+from ..tasks import DATA_NAME, TextTask
 from .asking import TARGET
 from .ledger import KIND, STOP, Folder, Ledger
 from .limits import Limits
 from .loop import Approve, Loop, News, Told
 from .settings import DesignSettings, make_settings
 
-ARCHIVE_NAME, DATA_NAME = "archive.sqlite", "data"
+ARCHIVE_NAME = "archive.sqlite"
 
 
 class DesignInterrupted(KeyboardInterrupt):
@@ -87,7 +87,7 @@ def begin(
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{home} cannot be made ({error.strerror}): choose another home") from None
-    task = _prepared(settings, home)
+    task = settings.text.reopen(home)
     with Archive.open(home / ARCHIVE_NAME) as archive:
         config = {
             "settings": settings.model_dump(mode="json"),
@@ -139,7 +139,7 @@ def resume(
             limits = replace(limits, seconds=minutes * 60)
         if rounds is not None:
             limits = replace(limits, candidates=max(limits.candidates, rounds * settings.candidates))
-        task = _prepared(settings, home)
+        task = settings.text.reopen(home)
         if task.fingerprint != row.config["task"]["fingerprint"]:
             raise ArchiveError(
                 f"the data of run {row.name} have changed since it began ({settings.data}): "
@@ -224,23 +224,6 @@ def _found(ledger: Ledger, reason: str, folder: Folder) -> Design:
         seconds=ledger.row.seconds,
         held={"loop": config.get("held", {}), "workers": config.get("workers_held", {})},
     )
-
-
-def _prepared(settings: DesignSettings, home: Path) -> TextTask:
-    from ..search.run import data_key
-    from ..search.settings import SearchSettings
-
-    # A search with the same text finds the same prepared data.
-    same = SearchSettings(
-        data=settings.data, minutes=1, seed=settings.seed, training=settings.training.model_dump()
-    )
-    directory = home / DATA_NAME / data_key(same)
-    try:
-        return TextTask.open(directory)
-    except DataError:
-        return prepare_text(
-            settings.data, directory=directory, length=settings.training.length, seed=settings.seed
-        )
 
 
 def _check_name(home: Path, name: str | None) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..errors import ConfigurationError
 from ..genome import SearchSpace, Sizes
-from ..tasks import BUILT_IN
+from ..tasks import BUILT_IN, HomeText
 from ..training import TrainingSettings
 
 Kind = Literal["graph", "genome"]
@@ -79,6 +79,11 @@ class DesignSettings(BaseModel):
         """The genomes that may be proposed: as many layers as the graphs' models have, or down to half."""
         depth = 2 * self.pairs
         return SearchSpace(sizes=self.sizes(vocabulary_size), min_depth=max(2, depth // 2), max_depth=depth)
+
+    @property
+    def text(self) -> HomeText:
+        """What is read, prepared once for searches with the same text and this."""
+        return HomeText(self.data, None, self.training.length, self.seed, "text")
 
     @property
     def budget(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from .settings import SearchSettings
 from .summary import Entry, RunSummary, summarise
 
 ARCHIVE_NAME = "archive.sqlite"
-DATA_NAME = "data"
 DEFAULT_HOME = "runs"
 
 
@@ -93,7 +90,7 @@ class Run:
     @property
     def task_directory(self) -> Path:
         """Where its data lie, prepared."""
-        return self.home / DATA_NAME / data_key(self.settings)
+        return self.settings.text.directory(self.home)
 
     @property
     def vocabulary_size(self) -> int:
@@ -145,9 +142,3 @@ class Run:
         raise ArchiveError(
             f"run {self.name} has no measured candidate '{which}': give a number of its report"
         )
-
-
-def data_key(settings: SearchSettings) -> str:
-    """A name for prepared data: one for each source, tokenizer, length and split."""
-    parts = [settings.data, settings.tokenizer, settings.training.length, settings.seed, settings.field]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]

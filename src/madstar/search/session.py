@@ -18,7 +18,6 @@ from ..archive.naming import check_name
 from ..errors import (
     ArchiveError,
     ConfigurationError,
-    DataError,
     MadstarError,
     ObjectiveError,
     OutputError,
@@ -26,10 +25,10 @@ from ..errors import (
 from ..genome import CLASSES, Genome, LIVGenes, sample
 from ..genome.variation import settle
 from ..objectives import STATIC, Subject, reference
-from ..tasks import TextTask, prepare_text
+from ..tasks import DATA_NAME, TextTask
 from . import knowledge
 from .coordinator import Coordinator, Snapshot, Watcher
-from .run import ARCHIVE_NAME, DATA_NAME, DEFAULT_HOME, Run, data_key
+from .run import ARCHIVE_NAME, DEFAULT_HOME, Run
 from .settings import SearchSettings
 from .strategies import proposal_rng
 from .strategies.choice import check_strategy
@@ -114,7 +113,7 @@ def begin(
     known = knowledge.learn(settings, _BYTES)
     with _without_trace(home):
         _make_directory(home)
-        task = _prepare(settings, home)
+        task = settings.text.prepare(home)
     if task.vocabulary_size != _BYTES:
         known = knowledge.learn(settings, task.vocabulary_size)
     with Archive.open(home / ARCHIVE_NAME) as archive:
@@ -162,7 +161,7 @@ def resume(
         settings = SearchSettings(**row.config["settings"])
         if minutes is not None:
             settings = make_settings(**{**settings.model_dump(), "minutes": minutes})
-        task = _prepared(settings, home)
+        task = settings.text.reopen(home)
         if task.fingerprint != row.config["task"]["fingerprint"]:
             raise ArchiveError(
                 f"the data of run {row.name} have changed since it began ({settings.data}): "
@@ -259,25 +258,6 @@ def _sweep(checkpoints: Path) -> None:
     for partial in checkpoints.glob(".*.safetensors.*"):
         with contextlib.suppress(OSError):
             partial.unlink()
-
-
-def _prepare(settings: SearchSettings, home: Path) -> TextTask:
-    return prepare_text(
-        settings.data,
-        directory=home / DATA_NAME / data_key(settings),
-        tokenizer=settings.tokenizer,
-        length=settings.training.length,
-        seed=settings.seed,
-        field=settings.field,
-    )
-
-
-def _prepared(settings: SearchSettings, home: Path) -> TextTask:
-    """The data as the run began with them, from their source only where they are gone."""
-    try:
-        return TextTask.open(home / DATA_NAME / data_key(settings))
-    except DataError:
-        return _prepare(settings, home)
 
 
 def _check_run(home: Path, name: str | None) -> None:

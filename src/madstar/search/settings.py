@@ -20,7 +20,7 @@ from ..objectives import (
     parse_constraint,
 )
 from ..plugins import absolute
-from ..tasks import BUILT_IN
+from ..tasks import BUILT_IN, HomeText
 from ..training import Budget, TrainingSettings
 
 
@@ -184,6 +184,11 @@ class SearchSettings(BaseModel):
             raise ConfigurationError(
                 f"steps {self.steps} are too few for rungs up to {top}: give at least {least}"
             )
+
+    @property
+    def text(self) -> HomeText:
+        """What is read, prepared once for a home."""
+        return HomeText(self.data, self.tokenizer, self.training.length, self.seed, self.field)
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:

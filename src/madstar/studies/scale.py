@@ -28,7 +28,7 @@ import psutil
 
 from ..archive import Archive, CandidateRow, RunRow
 from ..archive.lock import RunLock
-from ..errors import ArchiveError, ConfigurationError, DataError, GenomeError, MadstarError
+from ..errors import ArchiveError, ConfigurationError, GenomeError, MadstarError
 from ..genome import CLASSES, Genome, Sizes, baselines, compile_genome
 from ..genome.scaling import STACK, deepen, widen
 from ..genome.validity import operator_problems
@@ -39,7 +39,7 @@ from ..search.ledger import BASELINE
 from ..search.run import ARCHIVE_NAME
 from ..search.summary import Entry, RunSummary
 from ..search.trials import Trial, TrialWatcher, run_trials
-from ..tasks import TextTask, prepare_text
+from ..tasks import TextTask
 from ..training import Budget
 from .scaled import SCALED, VALIDATION, VALIDATIONS, ScaledResult, read_scaled
 from .validation import FIRST_SEED
@@ -336,17 +336,7 @@ def _train(
 def _task(run: Run, row: RunRow) -> TextTask:
     """The data the run was searched on. Raises ArchiveError where they have changed since."""
     settings = run.settings
-    try:
-        task = TextTask.open(run.task_directory)
-    except DataError:
-        task = prepare_text(
-            settings.data,
-            directory=run.task_directory,
-            tokenizer=settings.tokenizer,
-            length=settings.training.length,
-            seed=settings.seed,
-            field=settings.field,
-        )
+    task = settings.text.reopen(run.home)
     if task.fingerprint != row.config["task"]["fingerprint"]:
         raise ArchiveError(
             f"the data of run {run.name} have changed since it began ({settings.data}): restore them"

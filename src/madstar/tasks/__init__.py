@@ -1,5 +1,6 @@
 """What an architecture must learn: text, tokenised once and read from disk ever after."""
 
+from madstar.tasks.home import DATA_NAME, HomeText
 from madstar.tasks.manifest import LeakageReport, Manifest, SplitCounts, SplitLeakage
 from madstar.tasks.prepare import prepare_text
 from madstar.tasks.readers import ENDINGS
@@ -8,7 +9,9 @@ from madstar.tasks.text import TextTask
 
 __all__ = [
     "BUILT_IN",
+    "DATA_NAME",
     "ENDINGS",
+    "HomeText",
     "LeakageReport",
     "Manifest",
     "SplitCounts",
