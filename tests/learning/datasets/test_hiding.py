@@ -108,6 +108,20 @@ def test_a_deletion_leaves_a_whole_graph() -> None:
     assert tried > 40
 
 
+def test_what_a_deleted_node_carried_to_itself_is_gone() -> None:
+    """A node that takes its own result of the turn before leaves nothing that points to where it was."""
+    seen = view(unrolled())
+    tried = 0
+    for node in range(len(seen)):
+        if (position := bypass(seen, node)) < 0:
+            continue
+        tried += 1
+        way = next(e for e in seen.edges if (e.target, e.position, e.kind) == (node, position, "data"))
+        own = replace(way, source=node, output=0, kind="again")
+        assert without(replace(seen, edges=(*seen.edges, own)), node) == without(seen, node)
+    assert tried
+
+
 def _shape(seen: GraphView, edge) -> tuple:
     return seen.nodes[edge.source].outputs[edge.output].shape
 

@@ -141,7 +141,8 @@ def without(view: GraphView, node: int) -> GraphView:
     position = bypass(view, node)
     if position < 0:
         raise DataError(f"node {node} ({view.nodes[node].op}) cannot be deleted: no argument has its shape")
-    ways = [e for e in view.edges if e.target == node and e.position == position]
+    # What it carries to itself from turn to turn goes with it.
+    ways = [e for e in view.edges if e.target == node != e.source and e.position == position]
     edges: dict[tuple[int, int, int, int], Edge] = {}
     for edge in view.edges:
         if edge.target == node:
