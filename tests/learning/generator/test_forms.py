@@ -80,3 +80,19 @@ def _only_pooled() -> Graph:
     block = Block("Pool")
     x = block.input("x", "batch", 8)
     return graph_of("pool", [block.done(block.linear(x, "up", 4))])
+
+
+def test_a_sum_is_made_of_one_size() -> None:
+    """What a residual sum is made with is said by what waits for it, so that it fits at any size."""
+    block = Block("Bottleneck")
+    x = block.input("x", "batch", "length", 48)
+    kept = block.linear(x, "project", 80)
+    branch = block.linear(block.linear(x, "down", 12), "up", 80)
+    block.add(kept, branch)
+    decisions = encode(graph_of("bottleneck", [block.done(f"%{block.items[-1].name}")]))
+    shapes = [decision[1][0][0] for decision in decisions if decision[0] == "weights"]
+    assert shapes[0] == (80, ("=d", 0, -1))
+    assert shapes[2] == (("=b", 1, -1), ("=d", 0, -1))  # as wide as the projection, which nothing took yet
+    assert concrete(shapes[2], [(2, 12)], 48, beside=[(2, 48), (2, 80)]) == (80, 12)
+    with pytest.raises(Inexpressible):
+        concrete(shapes[2], [(2, 12)], 48, beside=[(2, 48)])

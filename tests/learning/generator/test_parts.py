@@ -26,19 +26,18 @@ def test_alike_share_parts() -> None:
     assert not parts_of(("body",))
 
 
-def branched(hidden: int) -> Graph:
-    """Two branches of one width, which is no part of another, multiplied."""
-    block = Block("Branched")
+def twice(hidden: int) -> Graph:
+    """Up to one width, which is no part of another, down, and up to it again."""
+    block = Block("Twice")
     x = block.input("x", "batch", "length", 16)
-    up, gate = block.linear(x, "up", hidden), block.linear(x, "gate", hidden)
-    product = block.node("mul", {"input": up, "other": gate}, block.shape(up))
-    block.add(x, block.linear(product, "down", 16))
-    return graph_of("branched", [block.done(f"%{block.items[-1].name}")])
+    for number in range(2):
+        x = block.linear(block.linear(x, f"up{number}", hidden), f"down{number}", 16)
+    return graph_of("twice", [block.done(x)])
 
 
 def test_sizes_before_are_there() -> None:
     """A decision that recalls sizes says how many must have been said, and so many were."""
-    graphs = [branched(hidden) for hidden in (37, 41)]
+    graphs = [twice(hidden) for hidden in (37, 41)]
     examples = examples_of(graphs, ["block"] * 2, 160)
     recalled = 0
     for example in examples.examples:

@@ -24,7 +24,7 @@ from madstar.graph.inference.types import Type
 from madstar.graph.model import Attribute, Call, Definition, Graph, Item, Node, Shape
 from madstar.graph.statistics import statistics
 from madstar.graph.varying import differs
-from madstar.graph.wiring import given
+from madstar.graph.wiring import given, sources
 
 from ..tokens.writing import found_types
 from .relative import (
@@ -154,20 +154,27 @@ class Block:
         self.types = {f"%{v.name}": Type(v.shape, v.dtype) for v in definition.inputs}
         self.own = {f"@{p.path}": p for p in definition.parameters}
         self.used: set[str] = set()
+        self.idle = dict.fromkeys(self.values)
 
     def decisions(self, whole: bool, close: bool = True) -> list[Decision]:
         """All of the block; with `close` False without its end."""
         if self.block.varying:
             raise Inexpressible
         made: list[Decision] = [("whole",) if whole else ("block",)]
+        first: list[Shape] = []
         for value in self.block.inputs:
-            terms = again(tuple(size_term(size, (), self.width) for size in value.shape), self.sizes)
+            terms = tuple(size_term(size, (), self.width, first) for size in value.shape)
+            terms = again(terms, self.sizes)
+            first = first or [value.shape]
             self.sizes = recalled(self.sizes, raw_sizes(terms, self.sizes))
             made.append(("input", value.dtype, terms))
         made.append(("body",))
         for item in self.items:
             made += self._node(item) if isinstance(item, Node) else self._call(item)
+            for ref in sources(item):
+                self.idle.pop(ref, None)
             for value in given(item):
+                self.idle[f"%{value.name}"] = None
                 self.values[f"%{value.name}"] = len(self.values)
                 self.types[f"%{value.name}"] = Type(value.shape, value.dtype)
         if not close:
@@ -192,6 +199,7 @@ class Block:
         slots = tuple((a.slot, "w" if a.source in self.own else "v") for a in node.arguments)
         made: list[Decision] = [("node", node.op, slots), *(self._pointer(a.source) for a in taken)]
         operands = [self.types[argument.source].shape for argument in taken]
+        beside = self._beside({argument.source for argument in taken})
         shapes = []
         for argument in held:
             if argument.source in self.used:
@@ -200,14 +208,14 @@ class Block:
             weight = self.own[argument.source]
             if not weight.trained and not (node.op == "batch_norm" and argument.slot.startswith("running_")):
                 raise Inexpressible  # nothing would say what the buffer holds
-            terms = tuple(size_term(size, operands, self.width) for size in weight.shape)
+            terms = tuple(size_term(size, operands, self.width, beside) for size in weight.shape)
             if argument.slot == "weight" and weight.shape[1:2] == (
                 channels(node.op, node.attributes, operands),
             ):
                 terms = (terms[0], CHANNELS, *terms[2:])
             terms = again(terms, self.sizes)
             shapes.append((terms, weight.dtype, weight.trained))
-        attributes = tuple((name, self._said(node.op, name, v, operands)) for name, v in node.attributes)
+        attributes = tuple((n, self._said(node.op, n, v, operands, beside)) for n, v in node.attributes)
         said = raw_sizes(tuple(v for _, v in attributes) if node.op in VIEWS else (), self.sizes)
         said += raw_sizes(tuple(terms for terms, _, _ in shapes), self.sizes)
         self.sizes = recalled(self.sizes, said)
@@ -221,8 +229,13 @@ class Block:
             raise Inexpressible
         return made
 
-    def _said(self, op: str, name: str, value: Attribute, operands: list[Shape]) -> Any:
-        said = relative(value, operands, self.width)
+    def _beside(self, taken: set[str]) -> list[Shape]:
+        """The shapes of the first input and of the oldest value that nothing took, nor this node takes."""
+        waiting = [ref for ref in self.idle if ref not in taken]
+        return [self.block.inputs[0].shape, *(self.types[ref].shape for ref in waiting[:1])]
+
+    def _said(self, op: str, name: str, value: Attribute, operands: list[Shape], beside: list[Shape]) -> Any:
+        said = relative(value, operands, self.width, beside)
         if VIEWS.get(op) != name or not isinstance(value, tuple) or not operands:
             return said
         sizes = [size for size in value if isinstance(size, (int, str)) and not isinstance(size, bool)]

@@ -41,8 +41,11 @@ def node_of(state: State) -> Item | None:
     draft, first = state.draft, state.pending[0]
     places = state.taken()
     operands = [draft.values[place][1].shape for place in places]
+    beside = _beside(state, places)
     found = {decision[0]: decision[1] for decision in state.pending if decision[0] in ("set", "weights")}
-    attributes = tuple((name, concrete(v, operands, state.width, state.sizes)) for name, v in found["set"])
+    attributes = tuple(
+        (name, concrete(v, operands, state.width, state.sizes, beside)) for name, v in found["set"]
+    )
     name = f"{first[1].replace(':', '_')}_{len(draft.items)}"
     inner = channels(first[1], attributes, operands)
     values, shapes = iter(places), iter(found.get("weights", ()))
@@ -54,7 +57,7 @@ def node_of(state: State) -> Item | None:
             said = next(shapes, None)
             if said is None:
                 return None
-            shape = _shape(said[0], operands, state, inner)
+            shape = _shape(said[0], operands, state, inner, beside)
             weight = Parameter(f"{name}.{slot}", shape, said[1], said[2], initial(first[1], slot))
             weights.append(weight)
             ref, type_ = f"@{weight.path}", Type(weight.shape, weight.dtype)
@@ -95,11 +98,20 @@ def _given(name: str, types: tuple[Type, ...]) -> tuple[Value, ...]:
     return tuple(Value(name if not i else f"{name}.{i}", t.shape, t.dtype) for i, t in enumerate(types))
 
 
-def _shape(terms: tuple[Any, ...], operands: list[Shape], state: State, inner: int | None) -> tuple[int, ...]:
+def _beside(state: State, taken: list[int]) -> list[Shape]:
+    """The shapes of the first input and of the oldest value that nothing took, nor this node takes."""
+    draft = state.draft
+    waiting = sorted(draft.idle.difference(taken))
+    return [draft.inputs[0].shape, *(draft.values[place][1].shape for place in waiting[:1])]
+
+
+def _shape(
+    terms: tuple[Any, ...], operands: list[Shape], state: State, inner: int | None, beside: list[Shape]
+) -> tuple[int, ...]:
     if CHANNELS in terms and inner is None:
         raise Inexpressible
     said = [inner if term == CHANNELS else term for term in terms]
-    shape = concrete_shape(said, operands, state.width, state.sizes)
+    shape = concrete_shape(said, operands, state.width, state.sizes, beside)
     sizes = tuple(size for size in shape if isinstance(size, int))
     if len(sizes) < len(shape) or prod(sizes) > 1 << 31:
         raise Inexpressible

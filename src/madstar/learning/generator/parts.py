@@ -68,7 +68,11 @@ def _recalled(value: Any) -> Iterator[int]:
 def _operands(value: Any) -> set[str]:
     """The dimensions of operands that sizes are said by."""
     if _is_term(value):
-        return {f"{value[1]} axis {axis}" for axis in value[2:]} if value[0] in ("=d", "=p") else set()
+        return (
+            {f"{value[0]} {value[1]} axis {axis}" for axis in value[2:]}
+            if value[0] in ("=b", "=d", "=p")
+            else set()
+        )
     if isinstance(value, tuple):
         return {found for part in value for found in _operands(part)}
     return set()

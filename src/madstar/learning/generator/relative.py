@@ -1,10 +1,12 @@
 """Sizes said by what they are made of, so that what is learned at one width holds at another.
 
-A number among attributes, or in the shape of a weight, is a dimension of an operand, a fraction of the width,
-a product of two dimensions, or itself. Written as plain data: ("=d", operand, axis), ("=w", numerator,
-denominator), ("=p", operand, axis, axis), axes counted from the back. One of the sizes of a view may be
-("=r",), what remains of its operand. ("=s", number) is a size that was said by itself before, 0 the last one.
-("=c",) are the channels that one group of a convolution takes.
+A number among attributes, or in the shape of a weight, is a dimension of an operand, one of what stands
+beside (the block's first input, the oldest value that nothing took yet: what a residual sum will be made
+with), a fraction of the width, a product of two dimensions, or itself. Written as plain data: ("=d",
+operand, axis), ("=b", number, axis), ("=w", numerator, denominator), ("=p", operand, axis, axis), axes
+counted from the back. One of the sizes of a view may be ("=r",), what remains of its operand. ("=s",
+number) is a size that was said by itself before, 0 the last one. ("=c",) are the channels that one group of
+a convolution takes.
 """
 
 from __future__ import annotations
@@ -34,10 +36,10 @@ class Inexpressible(Exception):  # noqa: N818  a graph that is left out, or a ch
     """Data that cannot be said, or sizes that cannot be had, here."""
 
 
-def relative(value: Attribute, operands: Sequence[Shape], width: int) -> Any:
+def relative(value: Attribute, operands: Sequence[Shape], width: int, beside: Sequence[Shape] = ()) -> Any:
     """An attribute with its sizes said by what they are made of. Raises Inexpressible for what is open."""
     if isinstance(value, tuple):
-        return tuple(relative(part, operands, width) for part in value)
+        return tuple(relative(part, operands, width, beside) for part in value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):
@@ -46,15 +48,16 @@ def relative(value: Attribute, operands: Sequence[Shape], width: int) -> Any:
         raise Inexpressible
     if isinstance(value, int) and abs(value) <= SMALL:
         return value
-    return size_term(value, operands, width)
+    return size_term(value, operands, width, beside)
 
 
-def size_term(size: Dim, operands: Sequence[Shape], width: int) -> Any:
+def size_term(size: Dim, operands: Sequence[Shape], width: int, beside: Sequence[Shape] = ()) -> Any:
     """A size, or a word that is none, said by the first thing that it equals."""
-    for number, shape in enumerate(operands):
-        for axis in range(1, len(shape) + 1):
-            if shape[-axis] == size and (isinstance(size, str) or size > 1):
-                return ("=d", number, -axis)
+    for kind, shapes in (("=d", operands), ("=b", beside)):
+        for number, shape in enumerate(shapes):
+            for axis in range(1, len(shape) + 1):
+                if shape[-axis] == size and (isinstance(size, str) or size > 1):
+                    return (kind, number, -axis)
     if isinstance(size, str):
         return size
     for above, below in FRACTIONS:
@@ -94,7 +97,13 @@ def again(term: Any, sizes: Sequence[int]) -> Any:
     return ("=s", sizes.index(term)) if type(term) is int and term > SMALL and term in sizes else term
 
 
-def concrete(term: Any, operands: Sequence[Shape], width: int, sizes: Sequence[int] = ()) -> Attribute:
+def concrete(
+    term: Any,
+    operands: Sequence[Shape],
+    width: int,
+    sizes: Sequence[int] = (),
+    beside: Sequence[Shape] = (),
+) -> Attribute:
     """The attribute that a term says among these operands. Raises Inexpressible where there is none.
 
     `sizes` are those that were said before.
@@ -104,11 +113,13 @@ def concrete(term: Any, operands: Sequence[Shape], width: int, sizes: Sequence[i
     kind = term[0] if term and isinstance(term[0], str) else ""
     if not kind.startswith("="):
         if REST in term:
-            return _with_rest(term, operands, width, sizes)
-        return tuple(concrete(part, operands, width, sizes) for part in term)
+            return _with_rest(term, operands, width, sizes, beside)
+        return tuple(concrete(part, operands, width, sizes, beside) for part in term)
     try:
         if kind == "=s":
             return sizes[term[1]]
+        if kind == "=b":
+            return beside[term[1]][term[2]]
         if kind == "=f":
             return float(term[1])
         if kind == "=w":
@@ -135,10 +146,15 @@ def with_rest(terms: tuple[Any, ...], sizes: Sequence[Dim], operand: Shape) -> t
 
 
 def _with_rest(
-    terms: tuple[Any, ...], operands: Sequence[Shape], width: int, said: Sequence[int]
+    terms: tuple[Any, ...],
+    operands: Sequence[Shape],
+    width: int,
+    said: Sequence[int],
+    beside: Sequence[Shape],
 ) -> Attribute:
     place = terms.index(REST)
-    others = [concrete(term, operands, width, said) for term in (*terms[:place], *terms[place + 1 :])]
+    left = (*terms[:place], *terms[place + 1 :])
+    others = [concrete(term, operands, width, said, beside) for term in left]
     sizes = [size for size in others if isinstance(size, (int, str)) and not isinstance(size, bool)]
     if not operands or len(sizes) < len(others):
         raise Inexpressible
@@ -166,12 +182,16 @@ def channels(op: str, attributes: Sequence[tuple[str, Attribute]], operands: Seq
 
 
 def concrete_shape(
-    terms: Sequence[Any], operands: Sequence[Shape], width: int, sizes: Sequence[int] = ()
+    terms: Sequence[Any],
+    operands: Sequence[Shape],
+    width: int,
+    sizes: Sequence[int] = (),
+    beside: Sequence[Shape] = (),
 ) -> Shape:
     """As `concrete`, for a shape."""
     found = []
     for term in terms:
-        size = concrete(term, operands, width, sizes)
+        size = concrete(term, operands, width, sizes, beside)
         if isinstance(size, bool) or not isinstance(size, (int, str)):
             raise Inexpressible
         found.append(size)

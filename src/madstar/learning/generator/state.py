@@ -183,9 +183,9 @@ class State:
         draft = self.draft
         if len(draft.inputs) >= MOST_INPUTS:
             return None
-        value = Value(
-            f"x{len(draft.inputs)}", concrete_shape(decision[2], (), self.width, self.sizes), decision[1]
-        )
+        first = [value.shape for value in draft.inputs[:1]]
+        shape = concrete_shape(decision[2], (), self.width, self.sizes, first)
+        value = Value(f"x{len(draft.inputs)}", shape, decision[1])
         values = (*draft.values, (f"%{value.name}", Type(value.shape, value.dtype)))
         idle = draft.idle | {len(draft.values)}
         places, makers = (*draft.places, self.length), (*draft.makers, number)
