@@ -116,7 +116,10 @@ def test_what_decisions_cannot_say_is_left_out() -> None:
     assert any(block.varying for block in fold(counting()).definitions.values())
     with pytest.raises(Inexpressible):
         encode(fold(counting()))
-    assert examples_of([*WORLD, fold(counting())], ["x"] * 49, 160).inexpressible == 1
+    block = Block("Numbers")
+    zeros = block.node("zeros", {}, (4, 8), size=(4, 8), dtype="float32")
+    alone = graph_of("numbers", [block.done(block.linear(zeros, "up", 8))])  # it takes nothing
+    assert examples_of([*WORLD, fold(counting()), alone], ["x"] * 50, 160).inexpressible == 2
     with pytest.raises(GraphError, match="none of 1 graphs"):
         fit([fold(counting())], steps=1)
 

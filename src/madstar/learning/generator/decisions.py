@@ -115,9 +115,9 @@ def width_of(graph: Graph, form: str) -> int:
 def encode(graph: Graph, domain: str = "") -> list[Decision]:
     """The decisions that make a graph. Raises Inexpressible for a graph that they cannot make.
 
-    That is one with turns that differ, buffers, a weight that is used twice in a block, types that inference
-    does not find, or a value that is taken from too far back. Weights that nothing takes are left out, and
-    those that blocks share become weights of each.
+    That is one with turns that differ, a block without inputs, buffers, a weight that is used twice in a
+    block, types that inference does not find, or a value that is taken from too far back. Weights that
+    nothing takes are left out, and those that blocks share become weights of each.
     """
     form = form_of(graph)
     width = width_of(graph, form)
@@ -158,7 +158,7 @@ class Block:
 
     def decisions(self, whole: bool, close: bool = True) -> list[Decision]:
         """All of the block; with `close` False without its end."""
-        if self.block.varying:
+        if self.block.varying or not self.block.inputs:
             raise Inexpressible
         made: list[Decision] = [("whole",) if whole else ("block",)]
         first: list[Shape] = []

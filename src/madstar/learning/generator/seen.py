@@ -33,7 +33,7 @@ TYPE = (8, 10, *(_RELATIVE,) * (AXES + 2), *(_ITSELF,) * AXES)
 NO_TYPE = (0,) * len(TYPE)
 PAIR = (9, 17, 8, 6)
 NO_PAIR = (0,) * len(PAIR)
-BESIDE = (len(GROUPS), 9, 9, 16, 10, 60, 10, 10, 10, 2, 4, 26, 4, 5, 5, 16, 16, 4, 4, *PAIR, *PAIR, *PAIR)
+BESIDE = (len(GROUPS), 9, 9, 16, 10, 60, 10, 10, 10, 10, 2, 4, 26, 4, 5, 5, 16, 16, 4, 4, *PAIR, *PAIR, *PAIR)
 ROLES = 8
 """Types seen beside a decision: the last value, two idle ones, three operands, what is wanted, sizes said."""
 MAKERS = 5
@@ -104,6 +104,7 @@ def seen(state: State) -> Seen:
             min(len(draft.inputs), 9),
             min(len(state.blocks), 9),
             min(state.uncalled(), 9),
+            min(state.uncalled(), 9) if state.whole else 0,  # what it must still call
             int(state.whole),
             {"": 0, "causal": 1, "residual": 2}.get(state.form, 3),
             state.size_left(),
