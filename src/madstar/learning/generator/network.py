@@ -30,7 +30,7 @@ class NetworkSizes:
     heads: int = 4
     layers: int = 3
     context: int = 384
-    dropout: float = 0.0
+    dropout: float = 0.15
 
 
 @dataclass(frozen=True)
