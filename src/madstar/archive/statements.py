@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from madstar.archive.rows import CandidateRow, EvaluationRow
 from madstar.archive.schema import Architecture, Base, Candidate, Evaluation, Parent
+from madstar.errors import ArchiveError
 
 
 def insert_row(connection: Connection, table: type[Base], fields: Mapping[str, Any]) -> int:
@@ -24,6 +25,33 @@ def known_candidates(connection: Connection, run_id: int, indices: set[int]) -> 
     """Those of the `indices` that the run has."""
     chosen = select(Candidate.candidate).where(Candidate.run_id == run_id, Candidate.candidate.in_(indices))
     return set(connection.scalars(chosen))
+
+
+def check_new_candidate(connection: Connection, row: CandidateRow, run_name: str) -> None:
+    """Raise ArchiveError where the run has a candidate of that index, or lacks one of its parents."""
+    known = known_candidates(connection, row.run_id, {row.index, *row.parents})
+    if row.index in known:
+        raise ArchiveError(f"run {run_name!r} has a candidate {row.index} already: nothing is proposed twice")
+    if missing := set(row.parents) - known:
+        raise ArchiveError(
+            f"run {run_name!r} has no candidate {min(missing)}, which candidate {row.index} names as "
+            "a parent: add parents first"
+        )
+
+
+def check_new_evaluation(connection: Connection, row: EvaluationRow, run_name: str) -> None:
+    """Raise ArchiveError where the run lacks the candidate, or has this evaluation of it."""
+    if not known_candidates(connection, row.run_id, {row.candidate}):
+        raise ArchiveError(f"run {run_name!r} has no candidate {row.candidate}: add it before evaluating it")
+    if is_evaluated(connection, row):
+        where = f"at rung {row.rung} with seed {row.seed}"
+        if row.stage != "search":
+            where += f" in stage {row.stage}"
+        if row.setting:
+            where += f" of setting {row.setting} at {row.point}"
+        raise ArchiveError(
+            f"run {run_name!r} has candidate {row.candidate} {where} already: nothing runs twice"
+        )
 
 
 def keep_architecture(connection: Connection, row: CandidateRow, spec: Mapping[str, Any] | None) -> None:

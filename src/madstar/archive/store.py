@@ -243,17 +243,7 @@ class Archive:
         encode_document(spec, "spec")  # here, where a complaint can name it
         with self._write() as connection:
             run_name = self._check_run(connection, run_id, lock=True)
-            wanted = {row.index, *row.parents}
-            known = statements.known_candidates(connection, run_id, wanted)
-            if row.index in known:
-                raise ArchiveError(
-                    f"run {run_name!r} has a candidate {row.index} already: nothing is proposed twice"
-                )
-            if missing := set(row.parents) - known:
-                raise ArchiveError(
-                    f"run {run_name!r} has no candidate {min(missing)}, which candidate {row.index} names as "
-                    "a parent: add parents first"
-                )
+            statements.check_new_candidate(connection, row, run_name)
             if row.architecture:
                 statements.keep_architecture(connection, row, spec)
             row = replace(
@@ -361,19 +351,7 @@ class Archive:
         )
         with self._write() as connection:
             run_name = self._check_run(connection, run_id, lock=True)
-            if not statements.known_candidates(connection, run_id, {row.candidate}):
-                raise ArchiveError(
-                    f"run {run_name!r} has no candidate {row.candidate}: add it before evaluating it"
-                )
-            if statements.is_evaluated(connection, row):
-                where = f"at rung {row.rung} with seed {row.seed}"
-                if row.stage != "search":
-                    where += f" in stage {row.stage}"
-                if row.setting:
-                    where += f" of setting {row.setting} at {row.point}"
-                raise ArchiveError(
-                    f"run {run_name!r} has candidate {row.candidate} {where} already: nothing runs twice"
-                )
+            statements.check_new_evaluation(connection, row, run_name)
             row = replace(row, sequence=statements.next_sequence(connection, run_id))
             return replace(
                 row, id=statements.insert_row(connection, Evaluation, records.evaluation_columns(row))

@@ -19,12 +19,12 @@ from ..model import Call, Definition, Graph, Node
 from ..paths import join
 from ..varying import Binding, bindings, bound_item, differs, key_of
 from ..wiring import given as values_of
-from . import forms, joining, mixing, pointwise, slices
+from . import forms, joining, mixing, pointwise, slices, windows
 from .reach import Linear, Reach, State, axis_index, highest, plain
 from .tables import Tables
 from .taken import Taken, Transfer, Unknown
 
-_PARTS = (pointwise, forms, slices, joining, mixing)
+_PARTS = (pointwise, forms, slices, joining, mixing, windows)
 TRANSFERS: Mapping[str, Transfer] = {op: step for part in _PARTS for op, step in part.TRANSFERS.items()}
 
 CAUSAL, LEAKS, UNDECIDED = "causal", "not causal", "undecided"
