@@ -109,12 +109,25 @@ def test_a_generator_is_fitted_and_what_it_makes_is_looked_at(worker: Worker, tm
         "generator",
         tmp_path / "a",
         corpus=str(tmp_path / "corpus.json"),
+        former=None,
         good=good,
         seconds=4.0,
         seed=1,
     )
     assert facts["good"] == 1
     folder = str(tmp_path / "a" / GENERATOR)
+    again = answer(
+        worker,
+        "generator",
+        tmp_path / "again",
+        corpus=str(tmp_path / "corpus.json"),
+        former=folder,
+        good=[],
+        seconds=1.0,
+        seed=1,
+    )
+    assert again["loss"] < facts["loss"]  # it goes on learning
+    assert again["hash"] != facts["hash"]
     made = answer(
         worker,
         "graphs",

@@ -217,7 +217,13 @@ class Loop:
         # Without a generator there are no blocks, and in the first round there is nothing else to fit.
         share = max(2.0, self.settings.fitting * seconds * (2 if first else 1))
         if blocks and corpus.exists() and (first or (self.settings.retrain and self.number > 1)):
-            payload = {"corpus": str(corpus), "good": self._good(), "seconds": share, "seed": self._seed(1)}
+            payload = {
+                "corpus": str(corpus),
+                "former": kept[GENERATOR]["folder"] if GENERATOR in kept else None,
+                "good": self._good(),
+                "seconds": share,
+                "seed": self._seed(1),
+            }
             batch.append(Work("generator", "generator", payload, 4 * share + SETTLING))
         if self.ledger.scores and (PREDICTOR not in kept or self.settings.retrain):
             payload = {"measured": self._measured(), "seed": self._seed(2)}

@@ -15,7 +15,7 @@ from ..errors import DataError, GraphError, LayerError, MadstarError
 from ..graph.hashing import structural_hash
 from ..graph.json_format import from_json, to_json
 from ..graph.model import Graph
-from ..learning.generator import Generator, blocks_of, fit
+from ..learning.generator import Generator, blocks_of, fit, fit_on
 from ..learning.predictor import Description, Predictor
 from ..learning.predictor import Figure as PredictedFigure
 from ..learning.predictor import fit as fit_predictor
@@ -103,19 +103,19 @@ def fit_generator(
     minutes: float | None = None,
     steps: int | None = None,
     progress: Callable[[float, float], None] | None = None,
+    former: Generator | None = None,
 ) -> Generator:
-    """A generator fitted to all blocks, those that did well in the run counted more."""
+    """A generator fitted to all blocks, those that did well in the run counted more.
+
+    One that was there before goes on learning, so that each round adds to what is known.
+    """
     blocks = [*corpus]
     for candidate in good:
         blocks += [(graph_of(candidate), MIXER)] * _AGAIN
-    return fit(
-        [block for block, _ in blocks],
-        seed,
-        minutes=minutes,
-        steps=steps,
-        domains=[domain for _, domain in blocks],
-        progress=progress,
-    )
+    graphs, domains = [block for block, _ in blocks], [domain for _, domain in blocks]
+    if former is None:
+        return fit(graphs, seed, minutes=minutes, steps=steps, domains=domains, progress=progress)
+    return fit_on(former, graphs, seed, minutes=minutes, steps=steps, domains=domains, progress=progress)
 
 
 def fit_scores(

@@ -79,7 +79,7 @@ class Worker:
         return {"blocks": len(blocks), "mixers": mixers}
 
     def _generator(self, payload: dict[str, Any], report: Report) -> dict[str, Any]:
-        """Fit a generator to the corpus and to good blocks of the run."""
+        """Fit a generator to the corpus and to good blocks of the run, from the former one on."""
         corpus = models.read_corpus(Path(payload["corpus"]))
         good = [of_dict(each) for each in payload["good"]]
         told = steps_told(report)
@@ -89,6 +89,7 @@ class Worker:
             payload["seed"],
             minutes=payload["seconds"] / 60,
             progress=lambda share, loss: told(round(1000 * share), 1000),
+            former=None if payload["former"] is None else load_generator(payload["former"]),
         )
         out = Path(payload["work"]) / GENERATOR
         found.save(out)

@@ -20,7 +20,7 @@ from madstar.graph.inference import Inference
 from madstar.graph.model import Call, Graph, Varying
 from madstar.graph.soundness import check_sound
 from madstar.graph.statistics import statistics
-from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct, fit
+from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct, fit, fit_on
 from madstar.learning.generator.allowed import options
 from madstar.learning.generator.decisions import (
     SYMBOLS,
@@ -197,6 +197,26 @@ def test_training_lowers_the_loss_and_is_repeatable(generator: Generator) -> Non
         torch.equal(a, b) for a, b in zip(one.network.parameters(), two.network.parameters(), strict=True)
     )
     assert told == [0.25, 0.5, 0.75, 1.0] * 2
+
+
+def test_learning_goes_on(generator: Generator) -> None:
+    """A generator that learned goes on from where it was, and keeps to the decisions that it knows."""
+    some = [graph for graph in WORLD if graph.facts["domain"] == "block"]
+    more = fit_on(generator, some, 1, steps=20)
+    assert more.space is generator.space
+    assert more.facts.known >= generator.facts.known
+    assert more.facts.losses[0] < generator.facts.losses[0] / 2
+    assert more.facts.losses[-1] < more.facts.losses[0]
+    block = Block("Other")
+    x = block.input("x", "batch", "length", 16)
+    other = graph_of(
+        "other", [block.done(block.node("erfinv", {"input": block.linear(x, "up", 16)}, block.shape(x)))]
+    )
+    assert fit_on(generator, [*some, other], 1, steps=1).facts.left_out["rare"] == 1
+    with pytest.raises(GraphError, match="none of 1 graphs"):
+        fit_on(generator, [other], 1, steps=1)
+    with pytest.raises(GraphError, match="at least 1 step"):
+        fit_on(generator, some, 1, steps=0)
 
 
 def test_seed_decides(generator: Generator) -> None:

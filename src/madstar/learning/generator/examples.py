@@ -46,8 +46,16 @@ class Examples:
     unfit: int
 
 
-def examples_of(graphs: Sequence[Graph], domains: Sequence[str], context: int, least: int = 2) -> Examples:
-    """Examples, and the space of their decisions. Raises GraphError where no graph can be made.
+def examples_of(
+    graphs: Sequence[Graph],
+    domains: Sequence[str],
+    context: int,
+    least: int = 2,
+    known: Space | None = None,
+) -> Examples:
+    """Examples, and the space of their decisions, or those of a space that is known.
+
+    Raises GraphError where no graph can be made.
 
     Graphs that the checks would refuse (dead values, more blocks than allowed, nothing that trains) are left
     out: what is learned is what fits.
@@ -63,7 +71,7 @@ def examples_of(graphs: Sequence[Graph], domains: Sequence[str], context: int, l
             long += 1
         else:
             sequences[number] = sequence
-    space = Space.of(list(sequences.values()), least if len(sequences) > 50 else 1)
+    space = known or Space.of(list(sequences.values()), least if len(sequences) > 50 else 1)
     found: dict[int, Example] = {}
     kinds: dict[int, list[set[Kind]]] = {}
     rare = 0
@@ -73,7 +81,8 @@ def examples_of(graphs: Sequence[Graph], domains: Sequence[str], context: int, l
             rare += 1
         elif (example := _replayed(space, numbers, graphs[number], kinds)) is not None:
             found[number] = example
-    space = replace(space, kinds={node: tuple(map(frozenset, each)) for node, each in kinds.items()})
+    if known is None:
+        space = replace(space, kinds={node: tuple(map(frozenset, each)) for node, each in kinds.items()})
     if not found:
         raise GraphError(
             f"none of {len(graphs)} graphs can be made by decisions; give blocks of up to {MOST_ITEMS} nodes "

@@ -134,16 +134,35 @@ def fit(
     fitting (`blocks_of`). The same graphs, seed and steps give the same generator on one machine.
     Raises GraphError where no graph can be made by the decisions that a generator knows.
     """
-    if domains is not None and len(domains) != len(graphs):
-        raise GraphError(f"{len(domains)} domains for {len(graphs)} graphs: give one for each")
-    if (minutes is not None and minutes <= 0) or (steps is not None and steps < 1):
-        raise GraphError("training takes more than 0 minutes and at least 1 step")
+    said = _domains(graphs, domains, minutes, steps)
     if minutes is None and steps is None:
         minutes = 3.0
     sizes = sizes or NetworkSizes()
-    said = [domain or domain_of(g) for g, domain in zip(graphs, domains or [""] * len(graphs), strict=True)]
     examples = examples_of(graphs, said, sizes.context)
     return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress)
+
+
+def fit_on(
+    former: Generator,
+    graphs: Sequence[Graph],
+    seed: int = 0,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    domains: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Generator:
+    """A generator that goes on learning from other graphs, of the decisions that it knows.
+
+    What it was fitted to before counts as known still. Graphs with decisions that it does not know are left
+    out. Raises GraphError where that leaves none.
+    """
+    said = _domains(graphs, domains, minutes, steps)
+    sizes = former.network.sizes
+    examples = examples_of(graphs, said, sizes.context, known=former.space)
+    if minutes is None and steps is None:
+        minutes = 3.0
+    return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress, former)
 
 
 def fitted(
@@ -155,11 +174,13 @@ def fitted(
     minutes: float | None,
     steps: int | None,
     progress: Progress | None = None,
+    former: Generator | None = None,
 ) -> Generator:
-    """As `fit`, for examples that were made of the graphs before."""
-    network, losses = train(examples, sizes, seed, minutes, steps, progress)
+    """As `fit`, for examples that were made of the graphs before; or of a `former` generator's space."""
+    before = None if former is None else former.network
+    network, losses = train(examples, sizes, seed, minutes, steps, progress, before)
     kept = [(graphs[number], domains[number]) for number in examples.kept]
-    smallest: dict[str, int] = {}
+    smallest: dict[str, int] = {} if former is None else dict(former.facts.smallest)
     for graph, domain in kept:
         size = statistics(graph).parameters
         smallest[domain] = min(size, smallest.get(domain, size))
@@ -170,8 +191,21 @@ def fitted(
         "unfit": examples.unfit,
     }
     known = frozenset(example.hashed for example in examples.examples)
+    if former is not None:
+        known |= former.facts.known
     facts = Facts(known, smallest, len(kept), left_out, tuple(losses), seed)
     return Generator(examples.space, network, facts)
+
+
+def _domains(
+    graphs: Sequence[Graph], domains: Sequence[str] | None, minutes: float | None, steps: int | None
+) -> list[str]:
+    """What each graph is for, once it is clear that the training can be had. Raises GraphError."""
+    if domains is not None and len(domains) != len(graphs):
+        raise GraphError(f"{len(domains)} domains for {len(graphs)} graphs: give one for each")
+    if (minutes is not None and minutes <= 0) or (steps is not None and steps < 1):
+        raise GraphError("training takes more than 0 minutes and at least 1 step")
+    return [domain or domain_of(g) for g, domain in zip(graphs, domains or [""] * len(graphs), strict=True)]
 
 
 def _check_sizes(sizes: NetworkSizes) -> None:
@@ -193,4 +227,4 @@ def _read(path: Path) -> bytes:
     return data
 
 
-__all__ = ["SCHEMA", "Conditions", "Facts", "Generator", "fit"]
+__all__ = ["SCHEMA", "Conditions", "Facts", "Generator", "fit", "fit_on"]

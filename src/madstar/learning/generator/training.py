@@ -16,6 +16,8 @@ Progress = Callable[[float, float], None]
 """Told the share of training that is done, and the loss."""
 BATCH = 16
 RATE = 2e-3
+AGAIN = 5e-4
+"""The rate of a network that has learned before."""
 ALIKE = 24
 """So many batches are drawn together and sorted by length, so that little of them is padding."""
 
@@ -27,14 +29,20 @@ def train(
     minutes: float | None,
     steps: int | None,
     progress: Progress | None,
+    former: Network | None = None,
 ) -> tuple[Network, list[float]]:
     """A network fitted for so many minutes or steps, and its mean loss in each hundredth of training.
+
+    With a `former` one of the same space it goes on from there, in smaller steps.
 
     The loss is the surprise at a decision, in nats.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(examples.space, sizes).train()
+        if former is not None:
+            network.load_state_dict(former.state_dict())
+        rate = RATE if former is None else AGAIN
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=RATE, weight_decay=0.01, betas=(0.9, 0.98), fused=True
         )
@@ -48,7 +56,7 @@ def train(
                 batches = batched(lengths, order)
             batch = [examples.examples[i] for i in batches.pop()]
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
+                group["lr"] = rate * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
             loss = torch.cat([each for _, each in surprises(network, batch, examples.space)]).mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
