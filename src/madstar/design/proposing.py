@@ -202,10 +202,10 @@ def _why_not(block: Any, width: int) -> str | None:
 
 
 def _conditions(generator: Generator, settings: DesignSettings) -> Conditions:
-    """What is asked of the generator, as far as it has learned such: a form, a domain, a width."""
-    given: dict[str, Any] = {"most_items": settings.most_items}
+    """What is asked of the generator: what can stand in a layer's place, of a domain and width it knows."""
+    given: dict[str, Any] = {"most_items": settings.most_items, "residual": True, "causal": True}
     if MIXER in generator.facts.smallest:
-        given |= {"domain": MIXER, "residual": True, "causal": True}
+        given["domain"] = MIXER
     space = generator.space
     if settings.width in [space.decisions[number][1] for number in space.members["width"]]:
         given["width"] = settings.width
