@@ -277,54 +277,22 @@ def _asked(told: _Told) -> Any:
     return ask
 
 
-def _number(value: float | None, digits: int = 4, sign: bool = False) -> str:
-    if value is None:
-        return "-"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-
-
 def _round_line(record: dict[str, Any]) -> str:
+    from ..report.design_terminal import number
+
     tau = record["agreement"]["tau"]
     return (
         f"Round {record['round']}: {record['trained']} trained, {record['failed']} failed, best "
-        f"{_number(record['best'])} bits per byte, gain {_number(record['gain'], sign=True)}, "
-        f"predictor's tau {_number(tau, 2, sign=True)}"
+        f"{number(record['best'])} bits per byte, gain {number(record['gain'], sign=True)}, "
+        f"predictor's tau {number(tau, 2, sign=True)}"
     )
 
 
 def _print(found: Design, home: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from ..design.reading import read
+    from ..report.design_terminal import print_design
 
-    from ..design.loop import REASONS
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("round", "trained", "failed", "best", "gain", "tau", "guided median", "free median"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for record in found.rounds:
-        medians = [record["groups"].get(group, {}).get("median") for group in ("guided", "free")]
-        table.add_row(
-            str(record["round"]),
-            str(record["trained"]),
-            str(record["failed"]),
-            _number(record["best"]),
-            _number(record["gain"], sign=True),
-            _number(record["agreement"]["tau"], 2, sign=True),
-            *(_number(median) for median in medians),
-        )
-    if found.rounds:
-        console = Console(markup=False, highlight=False)
-        console.width = max(console.width, 80)
-        console.print(table)
-    if found.best is not None:
-        best = found.best
-        score = f"{_number(best['score'])} bits per byte"
-        test = "" if found.test is None else f", {_number(found.test)} on test"
-        typer.echo(f"Best: #{best['index']} {best['genome']} ({best['origin']}), {score}{test}")
-    if found.agreement["tau"] is not None:
-        tau, n = found.agreement["tau"], found.agreement["n"]
-        typer.echo(f"Predictor before training against measured: Kendall's tau {tau:+.2f} of {n}")
-    typer.echo(f"Stopped: {REASONS[found.reason].format(patience=found.settings.patience)}")
+    print_design(read(found.name, home))
     if found.reason in ("approval", "declined", "stop"):
         more = " --approve" if found.settings.approve else ""
         first = f"remove {found.directory / 'STOP'}, then: " if found.reason == "stop" else ""

@@ -22,7 +22,7 @@ def report(
     as_json: AsJson = False,
     home: Home = Path("runs"),
 ) -> None:
-    """Print what a search or a benchmark has found, and write its report as one HTML file."""
+    """Print what a search, a benchmark or a design run has found, and write its report as one HTML file."""
     from rich.console import Console
 
     from ..archive import Archive
@@ -34,6 +34,9 @@ def report(
         row = archive.run(run)
     if row.kind == "benchmark":
         _report_benchmark(row.name, html, as_json, home)
+        return
+    if row.kind == "design":
+        _report_design(row.name, html, as_json, home)
         return
     opened = Run.open(row.name, home)
     found = gather(opened)
@@ -51,3 +54,18 @@ def _report_benchmark(run: str, html: Path | None, as_json: bool, home: Path) ->
     from .benchmark import show
 
     show(read_scores(run, home), home, as_json, html)
+
+
+def _report_design(run: str, html: Path | None, as_json: bool, home: Path) -> None:
+    """The rounds of a design run, as far as it has come."""
+    from ..design.reading import read
+    from ..report.design_page import write_design
+    from ..report.design_terminal import print_design
+
+    found = read(run, home)
+    page = write_design(found, html or found.directory / "report.html")
+    if as_json:
+        print_document({**found.to_dict(), "report": str(page)})
+        return
+    print_design(found)
+    typer.echo(f"Report: {page}")

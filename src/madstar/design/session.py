@@ -130,7 +130,7 @@ def resume(
         row = archive.run(row.id)
         if (directory / STOP).exists():
             raise ArchiveError(f"a file {STOP} stands in {directory}: remove it to go on")
-        settings, limits = _read_config(row)
+        settings, limits = read_config(row)
         given = {"rounds": rounds, "approve": approve_each}
         settings = make_settings(
             **{**settings.model_dump(), **{name: value for name, value in given.items() if value is not None}}
@@ -159,10 +159,11 @@ def seconds_of(name: str, home: Path) -> tuple[str, float, float]:
     """A run's name, its wall time so far and its limit. Raises ArchiveError."""
     with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
         row = archive.run(name, kind=KIND)
-        return row.name, row.seconds, _read_config(row)[1].seconds
+        return row.name, row.seconds, read_config(row)[1].seconds
 
 
-def _read_config(row: RunRow) -> tuple[DesignSettings, Limits]:
+def read_config(row: RunRow) -> tuple[DesignSettings, Limits]:
+    """The settings and limits of a run's row. Raises ArchiveError for those of another version."""
     try:
         return DesignSettings(**row.config["settings"]), Limits.of(row.config["limits"])
     except (KeyError, TypeError, ValueError):

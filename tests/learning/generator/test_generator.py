@@ -212,7 +212,9 @@ def test_learning_goes_on(generator: Generator) -> None:
     other = graph_of(
         "other", [block.done(block.node("erfinv", {"input": block.linear(x, "up", 16)}, block.shape(x)))]
     )
-    assert fit_on(generator, [*some, other], 1, steps=1).facts.left_out["rare"] == 1
+    left = fit_on(generator, [*some, other], 1, steps=1, domains=["elsewhere"] * (len(some) + 1))
+    assert left.facts.left_out["rare"] == 1
+    assert left.facts.smallest.keys() == generator.facts.smallest.keys()
     with pytest.raises(GraphError, match="none of 1 graphs"):
         fit_on(generator, [other], 1, steps=1)
     with pytest.raises(GraphError, match="at least 1 step"):

@@ -155,9 +155,13 @@ def fit_on(
     """A generator that goes on learning from other graphs, of the decisions that it knows.
 
     What it was fitted to before counts as known still. Graphs with decisions that it does not know are left
-    out. Raises GraphError where that leaves none.
+    out, of a domain that it does not know they count as "other", or as the first that it knows. Raises
+    GraphError where that leaves none.
     """
-    said = _domains(graphs, domains, minutes, steps)
+    known = [former.space.decisions[number][1] for number in former.space.members["domain"]]
+    other = "other" if "other" in known else known[0]
+    wanted = _domains(graphs, domains, minutes, steps)
+    said = [domain if domain in known else other for domain in wanted]
     sizes = former.network.sizes
     examples = examples_of(graphs, said, sizes.context, known=former.space)
     if minutes is None and steps is None:
