@@ -70,7 +70,10 @@ def test_a_round_is_done_and_it_says_how_to_go_on(approved: tuple[Path, Result])
 def test_other_commands_know_it(approved: tuple[Path, Result]) -> None:
     home, _ = approved
     assert words_in(invoke("runs", "--home", home).stdout, ["a", "design", "1 rounds"])
-    assert words_in(refusal(invoke("report", "a", "--home", home)), ["is a design"])
+    reported = invoke("report", "a", "--home", home)
+    assert reported.status == 0, reported.stderr
+    assert words_in(reported.stdout, ["round", "trained", "Best: #", "waits for approval", "report.html"])
+    assert "madstar design" in (home / "a" / "report.html").read_text()
     assert words_in(refusal(invoke("search", "--resume", "a", "--home", home)), ["is a design"])
 
 
