@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from ..protocol.protocols import SOLVED
 from ..protocol.race import OK
 from .benchmark_figures import COLOURS, comparison_plots, curve_plots, run_plots
 from .benchmark_terminal import budget_words, chance_of_task, facts, metric_words, notes, score_words, solved
-from .html import figures_json, write_atomically
-from .plots import Plot
+from .filled import filled_page
+from .html import write_atomically
 from .quantities import duration, one_line, plural
 
 _RUN, _COMPARISON = "benchmark.html.j2", "benchmark_comparison.html.j2"
@@ -57,7 +56,7 @@ def render_benchmark(scores: Scores) -> str:
         "failures": _failures(scores),
         "method": method(scores),
     }
-    return _rendered(_RUN, page, plots)
+    return filled_page(_RUN, page, plots)
 
 
 def render_comparison(found: Comparison) -> str:
@@ -92,7 +91,7 @@ def render_comparison(found: Comparison) -> str:
         "by_difficulty": by_difficulty,
         "method": method(found.runs[0]),
     }
-    return _rendered(_COMPARISON, page, [by_task, *by_difficulty])
+    return filled_page(_COMPARISON, page, [by_task, *by_difficulty])
 
 
 def method(scores: Scores) -> list[tuple[str, str]]:
@@ -252,22 +251,3 @@ def _differences(found: Comparison) -> list[tuple[str, list[tuple[str, str]]]]:
 def _mark(place: int) -> str:
     turn, letter = divmod(place, 26)
     return chr(ord("A") + letter) + (str(turn + 1) if turn else "")
-
-
-def _rendered(template: str, page: Mapping[str, Any], plots: Sequence[Plot]) -> str:
-    # Here, because they take a while to load and a terminal needs neither.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("madstar.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(
-        page,
-        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
-        plotly=get_plotlyjs() if plots else "",
-    )

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..design.reading import DesignRun, Proposed
 from .design_figures import prediction_plot, progress_plot
-from .html import figures_json, write_atomically
+from .filled import filled_page
+from .html import write_atomically
 from .quantities import MISSING, amount, duration, one_line, plural
 
 _TEMPLATE = "design.html.j2"
@@ -28,24 +29,8 @@ def write_design(found: DesignRun, path: str | Path) -> Path:
 
 def render_design(found: DesignRun) -> str:
     """The page as text."""
-    # Here, because they take a while to load and a terminal needs neither.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("madstar.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plots = [plot for plot in (progress_plot(found), prediction_plot(found)) if plot is not None]
-    return environment.get_template(_TEMPLATE).render(
-        _page(found),
-        plots=plots,
-        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
-        plotly=get_plotlyjs() if plots else "",
-    )
+    return filled_page(_TEMPLATE, {**_page(found), "plots": plots}, plots)
 
 
 def _page(found: DesignRun) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from ..search import RunSummary
+from .filled import filled_page
 
 if TYPE_CHECKING:
     from ..studies.lineage import Lineage
@@ -48,33 +48,18 @@ def render(
     motifs: MotifStudy | None = None,
 ) -> str:
     """The page as text."""
-    # Here, because they take a while to load and a search in a terminal needs neither.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
+    # Here, because they take a while to load and a search in a terminal needs none of them.
     from .page import page
     from .plots import curves_plot, front_plots, hypervolume_plot
 
-    environment = Environment(
-        loader=PackageLoader("madstar.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     fronts: Sequence[Plot] = front_plots(summary)
     hypervolume, curves = hypervolume_plot(summary), curves_plot(summary)
     plots = [*fronts, *(plot for plot in (hypervolume, curves) if plot is not None)]
     section, pictures = _motif_parts(motifs)
     plots += pictures
-    return environment.get_template(_TEMPLATE).render(
-        page(summary, lineage=lineage, validation=validation, motifs=section),
-        fronts=fronts,
-        hypervolume=hypervolume,
-        curves=curves,
-        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
-        plotly=get_plotlyjs() if plots else "",
-    )
+    words = page(summary, lineage=lineage, validation=validation, motifs=section)
+    words = {**words, "fronts": fronts, "hypervolume": hypervolume, "curves": curves}
+    return filled_page(_TEMPLATE, words, plots)
 
 
 def _motif_parts(study: MotifStudy | None) -> tuple[str, Sequence[Plot]]:
@@ -88,12 +73,6 @@ def _motif_parts(study: MotifStudy | None) -> tuple[str, Sequence[Plot]]:
     except Exception as error:  # The report must not be lost with one of its sections.
         warnings.warn(f"no motifs in the report: {error!r}", stacklevel=2)
         return "", ()
-
-
-def figures_json(data: Any) -> str:
-    """JSON that may stand within a script element: nothing in it can end the element."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def write_atomically(path: Path, text: str) -> None:

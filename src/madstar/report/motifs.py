@@ -16,6 +16,7 @@ from rich.text import Text
 from ..studies.motifs import Motif, MotifStudy
 from ..studies.patterns import mixing_of
 from ..studies.winners import WINNERS
+from .filled import filled, filled_page
 from .plots import Plot
 from .quantities import plural
 from .strips import strip
@@ -49,7 +50,7 @@ def motif_section(study: MotifStudy) -> str:
     It holds places for the plots of `motif_plots`, by their keys, and its own style; colours are those
     of the page's style sheet.
     """
-    return _environment().get_template("motifs.html.j2").render(_words(study))
+    return filled("motifs.html.j2", _words(study))
 
 
 def motif_plots(study: MotifStudy) -> tuple[Plot, ...]:
@@ -63,21 +64,10 @@ def write_motifs(study: MotifStudy, path: str | Path) -> Path:
 
     Raises OutputError where it cannot be written.
     """
-    from plotly.offline import get_plotlyjs
+    from .html import write_atomically
 
-    from .html import figures_json, write_atomically
-
-    plots = motif_plots(study)
-    text = (
-        _environment()
-        .get_template("motifs_page.html.j2")
-        .render(
-            runs=[run.run for run in study.runs],
-            section=motif_section(study),
-            figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
-            plotly=get_plotlyjs() if plots else "",
-        )
-    )
+    words = {"runs": [run.run for run in study.runs], "section": motif_section(study)}
+    text = filled_page("motifs_page.html.j2", words, motif_plots(study))
     path = Path(path)
     write_atomically(path, text)
     return path
@@ -313,16 +303,3 @@ def _class_order(token: str) -> tuple[int, bool, str]:
     mixing = mixing_of(token)
     kind = mixing if mixing in _ORDER else mixing.split()[-1]
     return _ORDER.index(kind), token.startswith("Diff"), token
-
-
-def _environment() -> Any:
-    # Here, because it takes a while to load and a terminal does not need it.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("madstar.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..studies.study import Difference, Metric, Study
 from ..studies.treatments import told
-from .html import figures_json, write_atomically
+from .filled import filled_page
+from .html import write_atomically
 from .quantities import MISSING, amount, plural
 from .study_figures import COLOURS, bounds_words, curve_plots, difference_words, facts, mean_words, signed
 from .study_terminal import print_study
@@ -42,24 +43,8 @@ def write_study(study: Study, path: str | Path) -> Path:
 
 def render_study(study: Study) -> str:
     """The page as text."""
-    # Here, because they take a while to load and a terminal needs neither.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("madstar.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     plots = curve_plots(study)
-    return environment.get_template(_TEMPLATE).render(
-        _page(study),
-        plots=plots,
-        figures=figures_json({plot.key: plot.to_dict() for plot in plots}),
-        plotly=get_plotlyjs() if plots else "",
-    )
+    return filled_page(_TEMPLATE, {**_page(study), "plots": plots}, plots)
 
 
 def _page(study: Study) -> dict[str, Any]:
