@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -138,6 +139,28 @@ def test_another_programs_unfinished_log_is_left_alone(path: Path, tmp_path: Pat
     assert len(before["archive.sqlite-wal"]) > 4096
     assert "another program's database" in refusal(path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_who_reads_a_new_archive_is_waited_for(path: Path) -> None:
+    """Another process may have the archive open as it is to become one for many."""
+    fill(path)
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reader.execute("PRAGMA journal_mode = DELETE")  # as it is between its schema and its first use
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM runs").fetchall()
+    threading.Timer(0.5, reader.close).start()
+    with Archive.open(path) as archive, archive._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+def test_who_reads_a_new_archive_for_long_is_named(path: Path) -> None:
+    fill(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("PRAGMA journal_mode = DELETE")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM runs").fetchall()
+        with pytest.raises(ArchiveError, match="is locked by another process"):
+            Archive.open(path, busy_seconds=0.2)
 
 
 def test_an_archive_restored_from_an_sql_dump_is_known(path: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from madstar.errors import ArchiveError, OutputError
 from madstar.version import __version__
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+_AGAIN = 0.02
+"""Seconds until WAL mode is asked for again."""
 _UPGRADE_LOCK = 0x4D535441  # any number, the same for all: PostgreSQL's advisory lock
 
 
@@ -135,6 +138,15 @@ def _settle(engine: Engine, location: Location) -> None:
         return
     with closing(engine.raw_connection()) as connection:
         cursor = connection.cursor()
-        if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # lost where an SQL dump was restored
-            cursor.execute("PRAGMA journal_mode = WAL")
+        (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        until = time.monotonic() + patience / 1000
+        while cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                # The mark is lost where an SQL dump was restored.
+                cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                cursor.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as failure:
+                # SQLite does not wait for others here, who may be opening the same new archive.
+                if failure.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN)
