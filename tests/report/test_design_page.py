@@ -73,7 +73,9 @@ def test_page_says_what_was_found() -> None:
     assert "it took more than 5 s" in page
     assert "files; not: network" in page
     assert '="http' not in page.split("<script")[0]
+    assert page.count('data-order="">–') == BEST  # those that nothing was predicted of
     drawn = figures(page)
+    assert len(drawn["progress"]["layout"]["shapes"]) == 1  # between two rounds
     best = next(trace for trace in drawn["progress"]["data"] if trace["name"] == "best so far")
     assert best["y"] == sorted(best["y"], reverse=True)
     assert best["y"][-1] == 3.25

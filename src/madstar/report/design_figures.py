@@ -46,7 +46,7 @@ def progress_plot(found: DesignRun) -> Plot | None:
         "shapes": [
             {
                 "type": "line", "x0": start - 0.5, "x1": start - 0.5, "y0": 0, "y1": 1, "yref": "paper",
-                "line": {"color": "--line", "width": 1, "dash": "dot"},
+                "line": {"color": "--muted", "width": 1, "dash": "dot"},
             }
             for start in starts[1:]
         ],

@@ -40,6 +40,7 @@ def _page(found: DesignRun) -> dict[str, Any]:
     )
     return {
         "title": found.name,
+        "missing": MISSING,  # stands last, however a table is sorted
         "task": found.task,
         "facts": _facts(found),
         "best": None if best is None else _row(best, found),
