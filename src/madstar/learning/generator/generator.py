@@ -135,8 +135,6 @@ def fit(
     Raises GraphError where no graph can be made by the decisions that a generator knows.
     """
     said = _domains(graphs, domains, minutes, steps)
-    if minutes is None and steps is None:
-        minutes = 3.0
     sizes = sizes or NetworkSizes()
     examples = examples_of(graphs, said, sizes.context)
     return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress)
@@ -164,8 +162,6 @@ def fit_on(
     said = [domain if domain in known else other for domain in wanted]
     sizes = former.network.sizes
     examples = examples_of(graphs, said, sizes.context, known=former.space)
-    if minutes is None and steps is None:
-        minutes = 3.0
     return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress, former)
 
 
@@ -181,6 +177,8 @@ def fitted(
     former: Generator | None = None,
 ) -> Generator:
     """As `fit`, for examples that were made of the graphs before; or of a `former` generator's space."""
+    if minutes is None and steps is None:
+        minutes = 3.0
     before = None if former is None else former.network
     network, losses = train(examples, sizes, seed, minutes, steps, progress, before)
     kept = [(graphs[number], domains[number]) for number in examples.kept]

@@ -125,11 +125,7 @@ def seen(state: State) -> Seen:
             type_code(Type(state.sizes[3::-1], "float32"), width) if state.sizes else NO_TYPE,
         ),
         makers,
-        _values(state, operands, wanted)
-        if group == "pointer"
-        else _blocks(state)
-        if group == "which"
-        else (),
+        _candidates(state, operands, wanted),
     )
 
 
