@@ -14,7 +14,7 @@ import sys
 NAMES = (
     *("operators", "initialisation", "default_run", "table", "screens", "promotion", "transfer", "survival"),
     *("strategies pretend", "strategies real --steps 6000 --seeds 5", "staleness"),
-    *("generation", "quick_protocol", "racing"),
+    *("generation", "compiling", "quick_protocol", "racing"),
     *("proxy mad --budget quick", "proxy mad --budget standard", "proxy text", "proxy analyse"),
     *("coverage --home runs/museum", "vocabulary runs/museum", "checks runs/museum"),
     *("folding", "fidelity", "rebuild", "rebuild --large", "rewrites", "editing_speed"),
