@@ -22,7 +22,7 @@ from madstar.protocol import (
 from madstar.protocol.api import find_architecture, make_plan
 from madstar.protocol.architecture import from_dict
 from madstar.protocol.plan import from_config
-from madstar.tasks.mechanistic import PROTOCOL_TASKS
+from madstar.tasks.mechanistic import PROTOCOL_TASKS, TASKS, task_settings
 
 from .conftest import TINY, plan, setting
 
@@ -88,6 +88,15 @@ def test_a_level_may_grow_by_tasks_and_seeds() -> None:
     grown = one.extended(more.config())
     assert {each.task for each in grown.settings} == {"compression", "memorization"}
     assert grown.seeds == 2
+
+
+def test_a_level_with_other_settings_is_another_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = BUDGETS["quick"]
+    before = plan(own_settings=False, budget=quick, settings=level_settings(["compression"], quick))
+    identity, settings = before.identity, {task: task_settings(task, "quick") for task in TASKS}
+    settings["memorization"] = settings["memorization"][:1]
+    monkeypatch.setattr("madstar.protocol.plan.task_settings", lambda task, level: settings[task])
+    assert before.identity != identity
 
 
 def test_an_edited_file_is_another_architecture(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import ConfigurationError
-from ..tasks.mechanistic import Setting, find_task, task_settings
+from ..tasks.mechanistic import TASKS, Setting, find_task, task_settings
 from ..training import ExampleSettings, rungs_of
 from .architecture import Architecture, from_dict, short_label
 from .budgets import EPOCHS, EVERY, BenchmarkBudget
@@ -78,14 +78,18 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """A hash of all that a training depends on beside its setting, point and seed."""
+        """A hash of all that scores depend on beside seeds, and which of a level's tasks were asked for.
+
+        What the level's settings are belongs to it: a run never mixes those of two versions.
+        """
+        settings = self.settings if self.own_settings else level_settings(TASKS, self.budget)
         facts: list[Any] = [
             self.architecture.key,
             self.protocol.name,
             asdict(replace(self.budget, seeds=None)),
             list(map(str, self.points)),
             self.data,
-            sorted(s.key for s in self.settings) if self.own_settings else [],
+            sorted(setting.key for setting in settings),
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -134,7 +138,7 @@ def from_config(config: Mapping[str, Any]) -> Plan:
     )
 
 
-def level_settings(tasks: Sequence[str], budget: BenchmarkBudget) -> tuple[Setting, ...]:
+def level_settings(tasks: Iterable[str], budget: BenchmarkBudget) -> tuple[Setting, ...]:
     """The settings that a budget uses of some tasks. Raises TaskError for an unknown task."""
     level = None if budget.level == EVERY else budget.level
     return tuple(setting for task in tasks for setting in task_settings(task, level))
