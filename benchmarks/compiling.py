@@ -99,7 +99,9 @@ def build(mixer: str, setting: Setting) -> nn.Module:
     return stack.build(setting.task, backbone, setting.vocabulary_size, setting.length, 0).train()
 
 
-def step_of(run: nn.Module, model: nn.Module, inputs: Tensor, targets: Tensor) -> Callable[[], float]:
+def step_of(
+    run: Callable[[Tensor], Tensor], model: nn.Module, inputs: Tensor, targets: Tensor
+) -> Callable[[], float]:
     """A training step on one batch, which gives its loss; `run` is the model or what it was compiled to."""
     optimizer = make_example_optimizer(model, ExampleSettings())
 
