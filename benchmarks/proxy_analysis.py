@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 
 from .rank_correlation import Estimate, draw_weights, tau
 
@@ -84,12 +85,21 @@ def text_figure(rows: Rows, width: int) -> Figure:
 
 
 def text_error(runs: Mapping[str, Sequence[float]]) -> float:
-    """Standard error of an architecture's mean over seeds: their spread, pooled; nan with one seed."""
+    """Standard error of an architecture's mean over seeds, one for all; nan with one seed.
+
+    The variance is the median of the architectures' own, each over its chi-squared's median: of one whose
+    training is unstable nothing is learned about the others.
+    """
     several = [scores for scores in runs.values() if len(scores) > 1]
     if not several:
         return math.nan
-    variance = statistics.fmean(statistics.variance(scores) for scores in several)
-    return math.sqrt(variance / statistics.fmean(map(len, several)))
+    own = [statistics.variance(scores) * _correction(len(scores) - 1) for scores in several]
+    return math.sqrt(statistics.median(own) / statistics.fmean(map(len, several)))
+
+
+def _correction(freedom: int) -> float:
+    """By how much the median of variances with so many degrees of freedom is below the variance."""
+    return float(freedom / chi2.ppf(0.5, freedom))
 
 
 def task_seconds(rows: Rows, budget: str) -> dict[str, float]:

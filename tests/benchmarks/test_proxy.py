@@ -156,8 +156,14 @@ def test_text_takes_the_best_rate_whose_seeds_all_ended() -> None:
     rows += [text("a", 2.5, rate=1e-3), text("b", None), text("a", 0.5, width=128)]
     assert text_runs(rows, 64) == {"a": [2.0, 2.2]}
     assert text_figure(rows, 64) == {"a": pytest.approx(-2.1)}
-    assert text_error({"a": [2.0, 2.2]}) == pytest.approx(0.1)
     assert math.isnan(text_error({"a": [2.0]}))
+
+
+def test_the_error_on_text_is_that_of_most_architectures() -> None:
+    drawn = np.random.default_rng(0).normal(2.0, 0.2, (2000, 2))
+    runs = {str(number): list(scores) for number, scores in enumerate(drawn)}
+    assert text_error(runs) == pytest.approx(0.2 / math.sqrt(2), rel=0.1)
+    assert text_error(runs | {"unstable": [2.0, 6.0]}) == pytest.approx(text_error(runs), rel=0.01)
 
 
 def test_seconds_of_a_task_are_of_one_whole_benchmark() -> None:
