@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """A hash of all that scores depend on beside seeds, and which of a level's tasks were asked for.
+        """A hash of all that scores depend on, but for how many seeds and which tasks of a level are wanted.
 
         What the level's settings are belongs to it: a run never mixes those of two versions.
         """
