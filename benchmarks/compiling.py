@@ -68,7 +68,7 @@ def measured(mixer: str, budget: str, steps: int) -> Compiled:
     model, other = (build(mixer, setting) for _ in range(2))
     eager = step_of(model, model, inputs, targets)
     losses = [eager() for _ in range(1 + _WARM)]
-    torch._dynamo.reset()
+    torch.compiler.reset()
     compiled = step_of(torch.compile(other, dynamic=False), other, inputs, targets)
     shape, began = (chosen.batch, setting.length), spent()
     try:
@@ -155,7 +155,8 @@ def main() -> None:
                 f"| {one.compiled_ms:.1f} | {one.once_seconds:.0f} | {pays} |",
                 flush=True,
             )
-    print("kept in", keep("compiling", {"steps": given.steps, "rows": rows}))
+            kept = keep("compiling", {"steps": given.steps, "rows": rows})
+    print("kept in", kept)
 
 
 if __name__ == "__main__":
