@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import madstar
 from madstar.archive import Archive
-from madstar.errors import ArchiveError, ConfigurationError, DataError, MadstarError
+from madstar.errors import ArchiveError, ConfigurationError, DataError
 from madstar.search import resume
 from madstar.search.knowledge import FILE_NAME
 from madstar.search.run import ARCHIVE_NAME
 from madstar.search.summary import RunSummary
 
+from .killing import search_until_killed
 from .test_survival import facts
 
 FEW = {"strategy": "guided", "candidates": 7, "baselines": False, "seed": 2, "unguided": 0.4}
@@ -39,29 +35,13 @@ def whole(tiny: dict, before: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return madstar.search(**tiny, **FEW, knowledge=(str(before),), home=home, name="run").summary()
 
 
-def measured(home: Path) -> int:
-    try:
-        with Archive.open(home / ARCHIVE_NAME, create=False) as archive:
-            return len(archive.evaluations(archive.run("run").id))
-    except MadstarError:
-        return 0
-
-
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tiny: dict, text: Path, before: Path, whole: RunSummary, tmp_path: Path
+    tiny: dict, before: Path, whole: RunSummary, tmp_path: Path
 ) -> None:
     """Killed twice, once when the model is at work; the archive it knew grows meanwhile."""
-    options = {**tiny, **FEW, "knowledge": (str(before),), "home": str(tmp_path), "name": "run"}
-    first = f"import json, madstar; madstar.search(**json.loads({json.dumps(json.dumps(options))}))"
-    later = f"from madstar.search import resume; resume('run', home={str(tmp_path)!r})"
-    for code, enough in ((first, 2), (later, 7)):
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 300
-        while measured(tmp_path) < enough and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert enough <= measured(tmp_path) < len(whole.evaluations), process.stderr
+    settings = {**tiny, **FEW, "knowledge": (str(before),)}
+    search_until_killed(tmp_path, 2, settings)
+    search_until_killed(tmp_path, 5)
     known = (tmp_path / "run" / FILE_NAME).read_bytes()
     madstar.search(**tiny, strategy="random", candidates=2, baselines=False, seed=9, home=before)
     resumed = resume("run", home=tmp_path).summary()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from madstar.search.run import ARCHIVE_NAME
 from madstar.search.summary import RunSummary
 from madstar.tasks import TextTask
 from madstar.training import evaluate
+
+from .killing import search_until_killed
 
 TIMED = {"timings", "started_at", "finished_at", "id", "proposed_at", "run_id"}
 
@@ -131,34 +131,8 @@ def test_generational_runs_repeat_bit_for_bit_and_resume_exactly(tiny: dict, tmp
 
     # The same run, its coordinator killed twice without warning.
     home = tmp_path / "killed"
-    script = textwrap.dedent(
-        """
-        import json, sys
-        import madstar
-        from madstar.archive import Archive
-        home, kill_after, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-        class Killer:
-            seen = 0
-            def began(self, *rest): pass
-            def tick(self, snapshot): pass
-            def evaluated(self, candidate, evaluation):
-                self.seen += 1
-                if self.seen == kill_after:
-                    import os, signal
-                    os.kill(os.getpid(), signal.SIGKILL)
-        if settings:
-            madstar.search(**settings, home=home, name="run", watcher=Killer())
-        else:
-            madstar.resume("run", home=home, watcher=Killer())
-        """
-    )
-    for kill_after, settings in ((3, chosen), (4, None)):
-        ended = subprocess.run(
-            [sys.executable, "-c", script, str(home), str(kill_after), json.dumps(settings)],
-            check=False,
-            capture_output=True,
-        )
-        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+    search_until_killed(home, 3, chosen)
+    search_until_killed(home, 4)
     resumed = resume("run", home=home).summary()
     assert resumed.run.status == "finished"
     assert facts(resumed) == facts(whole)

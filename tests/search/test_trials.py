@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.workers.conftest import all_gone
 
 from madstar.archive import Archive, EvaluationRow, RunRow
 from madstar.errors import OutputError
@@ -112,17 +111,23 @@ def test_each_is_trained_once_in_order_also_over_an_interrupt(
 
 
 SCRIPT = """
-import json, sys
+import json, os, signal, sys
 from pathlib import Path
+import psutil
 from madstar.archive import Archive
 from madstar.search import make_settings
-from madstar.search.trials import Trial, run_trials
+from madstar.search.trials import SilentTrials, Trial, run_trials
 from madstar.tasks import TextTask
 home, settings, trials, task = Path(sys.argv[1]), *map(json.loads, sys.argv[2:4]), sys.argv[4]
+class Killed(SilentTrials):  # says which workers there are and dies once a training has ended
+    def ended(self, trial, row):
+        print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
 with Archive.open(home / "archive.sqlite") as archive:
     run_trials(
         archive, archive.run("r"), [Trial(*t) for t in trials], task=TextTask.open(task),
         settings=make_settings(**settings), checkpoints=home / "weights",
+        watcher=Killed(),
     )
 """
 
@@ -130,28 +135,23 @@ with Archive.open(home / "archive.sqlite") as archive:
 def test_nothing_is_lost_or_done_twice_when_it_is_killed(
     archive: Archive, run_row: RunRow, task: TextTask, settings: SearchSettings, tmp_path: Path
 ) -> None:
-    slow = [trial._replace(budget="60") for trial in LIST[:3]]
-    arguments = [json.dumps(settings.model_dump(mode="json")), json.dumps(slow), str(task.directory)]
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path), *arguments])
-    try:
-        patience = time.monotonic() + 60
-        while not archive.evaluations(run_row.id):
-            assert process.poll() is None
-            assert time.monotonic() < patience, "no training ended"
-            time.sleep(0.1)
-        workers = psutil.Process(process.pid).children(recursive=True)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    assert alive == []
+    arguments = [json.dumps(settings.model_dump(mode="json")), json.dumps(LIST[:3]), str(task.directory)]
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path), *arguments],
+        check=False,
+        stdout=subprocess.PIPE,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert (workers := [int(pid) for pid in killed.stdout.split()])
+    assert all_gone(workers)
     kept = archive.evaluations(run_row.id)
     assert 1 <= len(kept) < 3
 
-    run_trials(archive, run_row, slow, task=task, settings=settings, checkpoints=tmp_path / "weights")
+    run_trials(archive, run_row, LIST[:3], task=task, settings=settings, checkpoints=tmp_path / "weights")
     rows = archive.evaluations(run_row.id)
     assert rows[: len(kept)] == kept
-    assert keys(archive, run_row) == [(trial.candidate, trial.seed) for trial in slow]
+    assert keys(archive, run_row) == [(trial.candidate, trial.seed) for trial in LIST[:3]]
 
 
 # What workers answer ------------------------------------------------------------------------
