@@ -195,7 +195,8 @@ def score_all(arguments: argparse.Namespace) -> None:
         if is_there(read_rows(arguments.results), kind="mad", **about):
             continue
         stack = LayerStack.of(each.layers, arguments.dim, embedding_std=protocol.embedding_std)
-        plan = Plan(stack, protocol, chosen, settings, chosen.seeds or protocol.seeds)
+        seeds = arguments.mad_seeds or chosen.seeds or protocol.seeds
+        plan = Plan(stack, protocol, chosen, settings, seeds)
         clock = Clock(path, about)
         scores = run_plan(plan, arguments.home, resources=Resources(workers=0), watcher=clock)
         add_row(path, {"kind": "mad", **about, **mad_row(scores)})
@@ -214,7 +215,13 @@ def mad_row(scores: Scores) -> dict[str, Any]:
         }
         for task in scores.tasks
     }
-    return {"run": scores.run.name, "score": scores.mean, "error": scores.error, "tasks": tasks}
+    return {
+        "run": scores.run.name,
+        "seeds": scores.plan.seeds,
+        "score": scores.mean,
+        "error": scores.error,
+        "tasks": tasks,
+    }
 
 
 # Text ----------------------------------------------------------------------------------------
@@ -297,6 +304,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--architectures", type=int, help="the first so many only")
     parser.add_argument("--widths", type=lambda text: [int(w) for w in text.split(",")], default=[64, 128])
     parser.add_argument("--rates", type=lambda text: [float(r) for r in text.split(",")], default=[5e-3])
+    parser.add_argument("--mad-seeds", type=int, help="seeds of MAD's scores, the budget's if left out")
     parser.add_argument("--seeds", type=int, default=2, help="seeds on text")
     parser.add_argument("--steps", type=int, default=400, help="training steps on text")
     parser.add_argument("--part", default="0/1")

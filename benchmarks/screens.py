@@ -1,6 +1,7 @@
 """What can be told of an architecture before it is trained: scores as predictors of the final ranking.
 
     python -m benchmarks.screens benchmarks/results/table [--width 64] [--length 256]
+    python -m benchmarks.screens --architectures 22 --scores compression memorization compression+memorization
 
 Reads a table of architectures that were all trained to the largest budget (see `evaluated`), measures
 each score on each, and says how its ranking agrees with that of bits per byte at the largest budget:
@@ -10,7 +11,8 @@ screen has to be cheaper than. Intervals are bootstraps over architectures.
 
 A screen earns its keep if its tau is above that of the parameter count, and if a ridge surrogate on the
 genome ranks left-out architectures better with it than without; both by the whole 95 % interval of the
-paired difference. Measured scores are kept in --cache, so that a run can be interrupted.
+paired difference. "a+b" is the sum of two scores. Measured scores are kept in --cache, so that a run can be
+interrupted.
 """
 
 from __future__ import annotations
@@ -128,6 +130,15 @@ def judge(
     return alone, judgements
 
 
+def spread(table: Table, count: int | None) -> Table:
+    """So many of a table's architectures, evenly from the best to the worst; all if none is said."""
+    if count is None or count >= len(table.rows):
+        return table
+    ranked = sorted(table.rows, key=lambda row: row.mean[-1])
+    places = np.linspace(0, len(ranked) - 1, count).round().astype(int)
+    return Table(table.steps, tuple(ranked[place] for place in places))
+
+
 def rung_scores(table: Table, sizes: Sizes, length: int, batch: int) -> list[Score]:
     """The shorter budgets as predictors; seconds from the table, else from a few timed steps."""
     timed = [row.seconds for row in table.rows if row.seconds]
@@ -184,6 +195,12 @@ def measure(
     return scores
 
 
+def summed(name: str, measured: Sequence[Score]) -> Score:
+    """A score by its name; one of several names with plus signs between them is their sum."""
+    chosen = [score for part in name.split("+") for score in measured if score.name == part]
+    return Score(name, np.sum([s.values for s in chosen], axis=0), sum(s.seconds for s in chosen))
+
+
 def _read_cache(cache: Path, setting: str) -> dict[tuple[str, str], tuple[float, float]]:
     known: dict[tuple[str, str], tuple[float, float]] = {}
     for text in cache.read_text().splitlines() if cache.exists() else ():
@@ -219,6 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("table", type=Path, nargs="?", default=Path("benchmarks/results/table"))
     parser.add_argument("--scores", nargs="*", default=[*STATIC, *ZERO_COST])
+    parser.add_argument("--architectures", type=int, help="so many only, spread evenly over the ranking")
     parser.add_argument("--width", type=int, default=Sizes().width)
     parser.add_argument("--heads", type=int, default=Sizes().heads)
     parser.add_argument("--length", type=int, default=256)
@@ -231,11 +249,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     sizes = Sizes(width=arguments.width, heads=arguments.heads)
-    table = read_table(arguments.table, sizes)
+    table = spread(read_table(arguments.table, sizes), arguments.architectures)
     if len(table.rows) < LEAST:
         raise SystemExit(f"{len(table.rows)} architectures in {arguments.table}: give at least {LEAST}")
-    names = [BASE, *(name for name in arguments.scores if name != BASE)]
-    scores = measure(names, table.rows, sizes, arguments.length, arguments.cache)
+    parts = list(dict.fromkeys([BASE, *(part for name in arguments.scores for part in name.split("+"))]))
+    measured = measure(parts, table.rows, sizes, arguments.length, arguments.cache)
+    wanted = [BASE, *(name for name in arguments.scores if name != BASE)]
+    scores = [summed(name, measured) for name in wanted]
     scores += rung_scores(table, sizes, arguments.length, arguments.batch)
     alone, judgements = judge(
         table, scores, draws=arguments.draws, repeats=arguments.repeats, seed=arguments.seed

@@ -21,7 +21,7 @@ from benchmarks.rank_correlation import (
     tau,
     terciles,
 )
-from benchmarks.screens import Judgement, Score, judge, markdown, measure, rung_scores
+from benchmarks.screens import Judgement, Score, judge, markdown, measure, rung_scores, spread, summed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, rankdata
@@ -270,3 +270,16 @@ def test_a_bad_line_is_named(write: Write, line: str) -> None:
 def test_an_empty_table(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no evaluated architectures in"):
         read_table(tmp_path, SIZES)
+
+
+def test_fewer_architectures_are_spread_over_the_ranking() -> None:
+    table = table_of([[3.0, 2.0, 1.0 + 0.1 * place] for place in (3, 0, 4, 2, 1)])
+    assert [row.mean[-1] for row in spread(table, 3).rows] == pytest.approx([1.0, 1.2, 1.4])
+    assert spread(table, None) is spread(table, 5) is table
+
+
+def test_a_sum_of_scores() -> None:
+    measured = [Score("a", np.array([1.0, 2.0]), 0.5), Score("b", np.array([0.25, 0.5]), 2.0)]
+    found = summed("a+b", measured)
+    assert (found.name, found.values.tolist(), found.seconds) == ("a+b", [1.25, 2.5], 2.5)
+    assert summed("b", measured).values.tolist() == [0.25, 0.5]

@@ -21,6 +21,7 @@ from madstar.objectives import (
     latency,
 )
 from madstar.objectives.builtin import DEFAULT_LENGTH, SHORT_NAMES, TAKES_LENGTH
+from madstar.objectives.mad import SETTINGS
 
 from .conftest import SIZES, subject
 
@@ -35,6 +36,7 @@ KINDS = {
     "decode": MEASURED,
     "memory": MEASURED,
     "mad": MEASURED,
+    **dict.fromkeys(SETTINGS, MEASURED),
 }
 
 
@@ -50,7 +52,7 @@ def test_the_names() -> None:
     assert set(SHORT_NAMES.values()) | TAKES_LENGTH <= set(BUILTIN)
     for name in BUILTIN:
         objective = find_objective(name)
-        assert objective.direction == ("max" if name == "mad" else "min")
+        assert objective.direction == ("max" if name in {"mad", *SETTINGS} else "min")
         assert objective.meaning
         # A name leads back to the same objective, with the length it has taken by default.
         assert find_objective(objective.name).name == objective.name

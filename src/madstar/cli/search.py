@@ -28,7 +28,7 @@ def search(
         list[str] | None,
         typer.Option(
             help="quality, parameters, cache@N, flops, prefill@N, decode@N, memory@N, mad@STEPS, "
-            "file.py:function. Repeat for more."
+            "one of MAD's tasks (compression@STEPS), file.py:function. Repeat for more."
         ),
     ] = None,
     constraint: Annotated[

@@ -2,7 +2,7 @@
 
 `cache` and the measured ones take a length in tokens after an @, as in `cache@4096` or
 `decode@1024`; without one they use DEFAULT_LENGTH, and `flops` the training length. `mad@400` is
-the score after 400 training steps.
+the score after 400 training steps, as is `compression@400` for that task alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 
 from ..liv import cost
 from .latency import decode_latency, prefill_latency
-from .mad import mad
+from .mad import SETTINGS, mad, task_objective
 from .memory import peak_memory
 from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
 
@@ -138,6 +138,7 @@ BUILTIN = {
     "decode": decode,
     "memory": memory,
     "mad": mad,
+    **{task: task_objective(task) for task in SETTINGS},
 }
-TAKES_LENGTH = frozenset({"cache", "flops", "prefill", "decode", "memory", "mad"})
+TAKES_LENGTH = frozenset({"cache", "flops", "prefill", "decode", "memory", "mad", *SETTINGS})
 SHORT_NAMES = {"params": "parameters"}

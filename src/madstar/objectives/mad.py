@@ -1,15 +1,15 @@
 """MAD accuracy as an objective: what a genome learns of a few synthetic tasks in a short training.
 
 Much cheaper than the protocol (arXiv 2403.17844): one easy setting of each task, short sequences, one
-learning rate, a few hundred steps. What these scores predict is measured by
-`python -m benchmarks.proxy`; docs/benchmarks.md says which tasks earn their cost.
+learning rate, a few hundred steps. Each task is an objective by its own name, and `mad` is the mean of those
+that earn their cost: docs/benchmarks.md has what they predict (`python -m benchmarks.screens --scores ...`).
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -22,56 +22,56 @@ from ..training import DivergedError, ExampleSettings, ExampleTrainer
 from .objective import MEASURED, Measurement, Objective, Subject
 
 DEFAULT_STEPS = 200
-TASKS = ("in-context-recall", "selective-copying", "compression", "memorization")
-_LENGTH, _VOCABULARY, _EXAMPLES, _SCORED, _BATCH = 64, 16, 3200, 256, 32
+SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "in-context-recall": {"length": 64, "vocabulary_size": 16},
+    "fuzzy-in-context-recall": {"length": 64, "vocabulary_size": 8, "key_motif": 2, "value_motif": 2},
+    "noisy-in-context-recall": {"length": 64, "vocabulary_size": 32, "noise_vocabulary": 16},
+    "selective-copying": {"length": 64, "vocabulary_size": 16, "tokens_to_copy": 8},
+    "compression": {"length": 16, "vocabulary_size": 16},
+    "memorization": {"length": 32, "vocabulary_size": 4096, "train_examples": 256},
+}
+"""Of each task the setting that is trained on: one that some learn in 200 steps and others do not."""
+TASKS = ("compression", "memorization", "noisy-in-context-recall")
+_EXAMPLES, _SCORED, _BATCH = 3200, 256, 32
 _RATE, _WARMUP, _SEED = 3e-3, 20, 0
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One task's part of the score."""
-
-    accuracy: float
-    error: float
-
-
 def mad(steps: int | None) -> Objective:
-    """Mean accuracy on four synthetic tasks, after `steps` training steps on each."""
+    """Mean accuracy on three synthetic tasks, after `steps` training steps on each."""
+    return _objective("mad", f"mean accuracy on {', '.join(TASKS)}", TASKS, steps)
+
+
+def task_objective(task: str) -> Callable[[int | None], Objective]:
+    """What makes one task's accuracy an objective, for a number of training steps."""
+    return lambda steps: _objective(task, f"accuracy on {task}", (task,), steps)
+
+
+def _objective(name: str, says: str, tasks: tuple[str, ...], steps: int | None) -> Objective:
     at = steps or DEFAULT_STEPS
     return Objective(
-        "mad" if steps is None else f"mad@{steps}",
+        name if steps is None else f"{name}@{steps}",
         "max",
         "accuracy",
         MEASURED,
-        f"mean accuracy on {', '.join(TASKS)} at length {_LENGTH}, after {at} training steps on each",
-        lambda subject: measure(subject, at),
+        f"{says} after {at} training steps{' on each' if len(tasks) > 1 else ''}, one short setting",
+        lambda subject: measure(subject, tasks, at),
     )
 
 
-def measure(subject: Subject, steps: int) -> Measurement:
-    """The score, a function of genome and sizes alone. A training that diverges scores 0 on its task."""
-    found = [_trained(subject.genome, subject.sizes, task, steps) for task in TASKS]
+def measure(subject: Subject, tasks: tuple[str, ...], steps: int) -> Measurement:
+    """The mean score, a function of genome and sizes alone. A training that diverges scores 0 on its task."""
+    found = [_trained(subject.genome, subject.sizes, task, steps) for task in tasks]
     error = math.sqrt(sum(each.error**2 for each in found)) / len(found)
-    return Measurement(statistics.fmean(each.accuracy for each in found), error)
+    return Measurement(statistics.fmean(each.value for each in found), error)
 
 
 def setting(task: str) -> Setting:
     """The setting of a task that is trained on."""
-    counts = {
-        "train_examples": _EXAMPLES,
-        "test_examples": _SCORED,
-        "validation_examples": _SCORED,
-        "vocabulary_size": _VOCABULARY,
-        "length": _LENGTH,
-    }
-    if task == "memorization":
-        counts |= {"vocabulary_size": 128, "train_examples": 256}
-    if task == "selective-copying":
-        return find_task(task).setting(**counts, tokens_to_copy=8)
-    return find_task(task).setting(**counts)
+    counts = {"train_examples": _EXAMPLES, "test_examples": _SCORED, "validation_examples": _SCORED}
+    return find_task(task).setting(**{**counts, **SETTINGS[task]})
 
 
-def _trained(genome: Genome, sizes: Sizes, task: str, steps: int) -> _Task:
+def _trained(genome: Genome, sizes: Sizes, task: str, steps: int) -> Measurement:
     chosen = setting(task)
     model = _model(genome, sizes, chosen)
     train, valid = (generate(chosen, split, _SEED) for split in ("train", "valid"))
@@ -90,8 +90,8 @@ def _trained(genome: Genome, sizes: Sizes, task: str, steps: int) -> _Task:
         trainer.advance_to(steps)
         found = trainer.score(*(torch.as_tensor(part) for part in valid))
     except DivergedError:
-        return _Task(0.0, 0.0)
-    return _Task(found.micro, found.standard_error)
+        return Measurement(0.0, 0.0)
+    return Measurement(found.micro, found.standard_error)
 
 
 def _model(genome: Genome, sizes: Sizes, chosen: Setting) -> nn.Module:
