@@ -115,6 +115,24 @@ def test_a_rival_counts_up_to_its_own_rung() -> None:
     assert reasons({"early": early, "steady": steady})["steady"] == "going on"
 
 
+def test_who_is_behind_in_everything_at_half_the_steps_stops() -> None:
+    """Two that stand still, too near each other for either to be beaten."""
+
+    def still(accuracy: float, loss: float, until: int = 400) -> list[Evaluation]:
+        return [Evaluation(step, accuracy, 0.02, loss) for step in GRID if step <= until]
+
+    ahead, behind = still(0.31, 1.6), still(0.30, 1.7)
+    assert reasons({"ahead": ahead, "behind": behind}) == {"ahead": "going on", "behind": "behind"}
+    # Not before half the steps, nor against one that has not come as far.
+    assert set(reasons({"ahead": ahead[:4], "behind": behind[:4]}).values()) == {"going on"}
+    assert set(reasons({"ahead": ahead[:4], "behind": behind}).values()) == {"going on"}
+    # Nor who is better in one thing: accuracy, loss, or what its loss promises.
+    for other in (still(0.32, 1.7), still(0.30, 1.5), still(0.31, 1.6)):
+        assert set(reasons({"ahead": ahead, "other": other}).values()) == {"going on"}
+    falling = [Evaluation(step, 0.30, 0.02, 2.1 - step / 1000) for step in GRID if step <= 400]
+    assert set(reasons({"ahead": ahead, "falling": falling}).values()) == {"going on"}
+
+
 def test_where_each_would_stop_for_another_the_highest_forecast_goes_on() -> None:
     """One is beaten by the other's accuracy, which is flat and has the higher loss."""
     unsure = [Evaluation(s, 0.28, 0.1, 2.3) for s in GRID[:8]]

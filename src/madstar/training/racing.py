@@ -29,23 +29,25 @@ faster has no advantage, and who has reached no rung is no rival yet. In this or
 6. A point is flat if a <= chance + 2e and f < 0.1. Below S/2 a flat point is never beaten: late risers are
    flat for long. From S/2 on it stops as *flat* if it is beaten, or if all points are flat and one of those
    that reached r too has a lower loss there. Points with equal losses stay together.
-7. At least one point is carried to S. If by 5 and 6 no point would go on and none is complete, those with
+7. From S/2 on a point that is not flat is *behind*, and stops, if a rival that has reached r too has there no
+   lower accuracy, no lower forecast (noise left out) and a lower loss: it is no better now, nor likely to be.
+8. At least one point is carried to S. If by 5 to 7 no point would go on and none is complete, those with
    the highest forecast (noise left out) among the points not diverged go on.
 
 So a point whose curve is above all others at every step is never stopped before S, unless the setting is
-solved, and at most S/2 steps are spent on a point that never rises while another does.
+solved; and at most S/2 steps are spent on a point that never rises while another does.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 from ..errors import ConfigurationError
 
-Reason = Literal["going on", "solved", "beaten", "flat", "complete", "diverged"]
+Reason = Literal["going on", "solved", "beaten", "behind", "flat", "complete", "diverged"]
 Key = TypeVar("Key", bound=Hashable)
 
 _LEAST_ERROR = 0.01
@@ -129,8 +131,11 @@ def _judge(
         if other != key
     ]
     beaten = any(_beaten(standing, past[-1]) for past in rivals if past)
+    reason: Reason
     if not standing.flat:
-        reason: Reason = "beaten" if beaten else "going on"
+        late = 2 * standing.rung >= rungs[-1]
+        behind = late and any(_ahead(at, standing) for at in _others(key, standing, sound, rungs, chance))
+        reason = "beaten" if beaten else "behind" if behind else "going on"
     elif 2 * standing.rung < rungs[-1]:
         reason = "going on"
     else:
@@ -167,6 +172,27 @@ def _standing_at(past: Sequence[Evaluation], rung: int, last: int, chance: float
 def _beaten(standing: _Standing, rival: Evaluation) -> bool:
     noise = _ERRORS * math.hypot(standing.error, _error(rival))
     return standing.forecast + noise < rival.accuracy
+
+
+def _others(
+    key: Key,
+    standing: _Standing,
+    sound: Mapping[Key, Sequence[Evaluation]],
+    rungs: Sequence[int],
+    chance: float,
+) -> Iterator[_Standing]:
+    """Where the rivals that have reached the same rung stood there."""
+    for other, past in sound.items():
+        if other != key and past and past[-1].step >= standing.rung:
+            there = _standing_at(past, standing.rung, rungs[-1], chance)
+            if there is not None:
+                yield there
+
+
+def _ahead(rival: _Standing, own: _Standing) -> bool:
+    """Whether a rival, at the same rung, is no worse in anything and has a lower loss."""
+    no_worse = rival.accuracy >= own.accuracy and rival.forecast >= own.forecast
+    return no_worse and rival.loss < own.loss
 
 
 def _flattest(
