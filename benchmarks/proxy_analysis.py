@@ -210,6 +210,18 @@ def task_worth(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
     return found
 
 
+def task_agreement(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
+    """Each task at the quick budget against itself at the standard one."""
+    names = [each["name"] for each in known]
+    found = []
+    for task in tasks_of(rows, "quick"):
+        one, other = (mad_figure(rows, budget, (task,)) for budget in ("quick", "standard"))
+        own = correlation(one, other, names, draws)
+        if own is not None:
+            found.append({"task": task, **own})
+    return found
+
+
 def tasks_of(rows: Rows, budget: str) -> tuple[str, ...]:
     """The tasks that a budget's rows have."""
     own = (row["tasks"] for row in rows if row["kind"] == "mad" and row["budget"] == budget)
@@ -373,6 +385,7 @@ def analyse(known: Known, rows: Rows, draws: int = 2000) -> dict[str, Any]:
         "scores": {name: figure for name, figure in figures(rows).items() if "seed" not in name},
         "correlations": correlations(known, rows, draws),
         "tasks": task_worth(known, rows, draws),
+        "agreement": task_agreement(known, rows, draws),
         "sets": sets,
         **findings(known, rows),
     }

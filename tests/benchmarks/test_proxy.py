@@ -194,6 +194,19 @@ def test_everything_of_made_up_rows() -> None:
     assert "recall" in told
 
 
+def test_a_task_agrees_with_itself_at_the_larger_budget_or_not() -> None:
+    rows = made_up()
+    assert analyse(KNOWN, rows, draws=20)["agreement"] == []
+    for place, name in enumerate(NAMES[:16]):
+        rows.append(mad(name, {"recall": place / 50, "compression": place / 50}, budget="standard"))
+    found = {row["task"]: row for row in analyse(KNOWN, rows, draws=20)["agreement"]}
+    assert {task: (row["architectures"], row["kendall"][0]) for task, row in found.items()} == {
+        "recall": (16, 1),
+        "compression": (16, -1),
+    }
+    assert "task, quick against standard" in markdown(analyse(KNOWN, rows, draws=20))
+
+
 @pytest.mark.parametrize("keep", [0, 1, 7, 60])
 def test_whatever_rows_there_are(keep: int) -> None:
     rows = made_up()[:keep]
