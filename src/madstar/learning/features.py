@@ -171,7 +171,7 @@ def features(
     return Features(
         operations,
         columns,
-        np.array([_attributes(node.attributes) for node in view.nodes], np.int32),
+        np.array([_attributes(repr(n.attributes), n.attributes) for n in view.nodes], np.int32),
         np.array([each[2] for each in own], np.int32),
         depths,
         edges,
@@ -267,7 +267,9 @@ def _around(view: GraphView, edges: Integers, block_of: Integers, causal: bool) 
 
 
 @lru_cache(maxsize=1 << 16)
-def _attributes(attributes: tuple[tuple[str, Attribute], ...]) -> tuple[int, ...]:
+def _attributes(written: str, attributes: tuple[tuple[str, Attribute], ...]) -> tuple[int, ...]:
+    """Buckets of attributes. `written` is how Python writes them: 1, 1.0 and True are equal to a cache, and
+    whichever of them a process happened to meet first would be all three."""
     found = [1 + _hash(f"{name}={_bucket(value)}", ATTRIBUTE_BUCKETS - 1) for name, value in attributes]
     return tuple((found + [0] * ATTRIBUTES)[:ATTRIBUTES])
 

@@ -113,6 +113,18 @@ def test_columns_are_within_their_ranges(graph):
         assert (found.operations < TABLE.size).all()
 
 
+def test_attributes_are_what_they_are_whatever_was_read_before():
+    """1, 1.0 and True are equal to Python; what a graph's arrays are must not hang on which came first."""
+    v = view(bert())
+    rows = []
+    for value in (1, True, 1.0, 1):
+        node = replace(v.nodes[3], attributes=(("dim", value),))
+        changed = replace(v, nodes=(*v.nodes[:3], node, *v.nodes[4:]))
+        rows.append(features(changed, TABLE).attributes[3].tolist())
+    assert rows[0] == rows[3]
+    assert rows[0] != rows[1]
+
+
 def test_operations_that_the_table_does_not_know():
     v = view(bert())
     found = features(v, OperationTable(("linear",)))

@@ -131,7 +131,7 @@ def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, 
         rows = source_rows(batch, graph, node, positions, own=False)
         scores, missing = model.link(tokens[at, node], tokens, rows)
         return _Raw(_array(scores)[:, :count], _array(missing))
-    operation = model.next.operation(tokens[at, node]).log_softmax(-1)
+    operation = model.next.operations(batch, tokens, graph, node).log_softmax(-1)
     asking = model.next.asking(tokens[at, node], operation.argmax(-1))
     found = []
     for position in range(len(question.sources)):

@@ -25,7 +25,7 @@ from ..transformer.model import GraphTransformer
 from ..transformer.relations import CODES
 from .training import Trainer, TrainingSettings
 
-SCHEMA = "madstar.graph-transformer/1"
+SCHEMA = "madstar.graph-transformer/2"
 MODEL, WEIGHTS, TRAINING = "model.json", "model.safetensors", "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -171,7 +171,7 @@ def _completions(
 ) -> None:
     graph, node, _, answers = flat(asked, found, tokens.device)
     known = answers >= 0
-    logits = model.next.operation(tokens[graph, node]).float()
+    logits = model.next.operations(batch, tokens, graph, node).float()
     loss = F.cross_entropy(logits, answers.clamp_min(0), reduction="none") * known
     total = loss.sum() / known.sum().clamp_min(1)
     picked = []

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from .batch import Batch
+from .config import TransformerConfig
+from .local import LocalContext
 from .relations import CODES, ORDERS
 
 POSITIONS = 8
@@ -103,13 +106,29 @@ def incomplete(logits: Float[Tensor, "g 1+t"]) -> Float[Tensor, " g"]:
 
 
 class NextHead(nn.Module):
-    """What comes after the nodes so far: its operation; given that, the source of each of its arguments."""
+    """What comes after the nodes so far: its operation; given that, the source of each of its arguments.
 
-    def __init__(self, width: int, operations: int, order: bool) -> None:
+    The operation's scores are the encoder's and the local context's, added: the one sees everything from
+    afar, the other the last few operations as they are.
+    """
+
+    def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
+        width = config.width
         self.operation = OperationHead(width, operations)
+        self.local = LocalContext(width, symbols, operations, config.dropout, config.order)
         self.chosen = nn.Embedding(operations + 1, width)
-        self.sources = SourceHead(width, order)
+        self.sources = SourceHead(width, config.order)
+
+    def operations(
+        self,
+        batch: Batch,
+        tokens: Float[Tensor, "g t width"],
+        graph: Int[Tensor, " k"],
+        node: Int[Tensor, " k"],
+    ) -> Float[Tensor, "k operations"]:
+        """Logits of the operation that comes after a node of a causal graph."""
+        return self.operation(tokens[graph, node]) + self.local(batch, graph, node)
 
     def asking(
         self, last: Float[Tensor, "k width"], operations: Int[Tensor, " k"]

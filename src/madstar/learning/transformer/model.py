@@ -26,7 +26,7 @@ class GraphTransformer(nn.Module):
         self.operation = OperationHead(width, operations)
         self.link = SourceHead(width, config.order)
         self.gap = GapHead(width)
-        self.next = NextHead(width, operations, config.order)
+        self.next = NextHead(config, table.size, operations)
         self.label = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, max(1, len(labels))))
 
     @property

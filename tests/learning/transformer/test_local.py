@@ -1,0 +1,98 @@
+"""The local context reads what it says, at or before the node, whatever stands beside or after."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.graph.graphs import alternating, bert
+from tests.graph.random_graphs import graphs
+
+from madstar.learning.datasets.hiding import prefix
+from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
+from madstar.learning.transformer.batch import batch_of
+from madstar.learning.transformer.local import REACH, LocalContext
+from madstar.learning.view import GraphView, view
+
+TABLE = OperationTable(("linear", "add", "layer_norm", "view", "input", "mul"))
+WIDTH = 8
+
+
+def context(order: bool = True) -> LocalContext:
+    torch.manual_seed(0)
+    return LocalContext(WIDTH, TABLE.size, len(TABLE), 0.0, order).eval()
+
+
+def logits(local: LocalContext, *views: GraphView) -> list[torch.Tensor]:
+    """Of every node of every view, all in one batch."""
+    batch = batch_of([features(prefix(v, len(v)), TABLE, causal=True) for v in views])
+    with torch.inference_mode():
+        return [
+            local(batch, torch.full((len(v),), number), torch.arange(len(v)))
+            for number, v in enumerate(views)
+        ]
+
+
+def slowly(local: LocalContext, v: GraphView, node: int) -> torch.Tensor:
+    """The same for one node, by going through the graph."""
+    numbers = {name: FIRST + i for i, name in enumerate(TABLE.names)}
+    ops = [numbers.get(each.op, UNKNOWN) for each in v.nodes]
+    data = [e for e in v.edges if e.kind == "data"]
+    total = torch.zeros(WIDTH)
+    for back in range(local.reach):
+        op = ops[node - back] if node >= back else 0
+        total = total + local.recent.weight[back * TABLE.size + op]
+    for back in range(local.givers):
+        for position in range(2):
+            at = node - back
+            # Who gives two arguments counts as the giver of the first.
+            firsts = {}
+            for e in data:
+                if e.target == at and e.source != at:
+                    firsts[e.source] = min(e.position, firsts.get(e.source, 99))
+            sources = [s for s, first in firsts.items() if first == position]
+            op = ops[min(sources)] if at >= 0 and sources else 0
+            total = total + local.given.weight[(back * 2 + position) * TABLE.size + op]
+    idle = [i for i in range(node + 1) if not any(e.source == i and i != e.target <= node for e in data)]
+    for op in set(ops):
+        total = total + math.log1p(sum(ops[i] == op for i in idle)) * local.idle.weight[op]
+    return local.scores(total)
+
+
+@given(graphs(), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_it_reads_what_it_says(graph, order):
+    v = view(graph)
+    local = context(order)
+    assert local.reach == (REACH if order else 1)
+    (found,) = logits(local, v)
+    for node in range(len(v)):
+        torch.testing.assert_close(found[node], slowly(local, v, node), rtol=1e-4, atol=1e-4)
+
+
+def test_what_comes_after_or_stands_beside_changes_nothing():
+    v, other = view(bert()), view(alternating(6))
+    local = context()
+    (whole,) = logits(local, v)
+    for beside in logits(local, other, v)[1:]:
+        torch.testing.assert_close(beside, whole)
+    for count in (1, 5, len(v) - 1):
+        (part,) = logits(local, prefix(v, count))
+        torch.testing.assert_close(part, whole[:count])
+
+
+@pytest.mark.parametrize("op", ["mul", "sin"])
+def test_another_operation_just_before_is_seen(op):
+    v = view(bert())
+    node = next(i for i in range(8, len(v)) if v.nodes[i].op == "linear")
+    changed = replace(
+        v, nodes=tuple(replace(n, op=op) if i == node - 3 else n for i, n in enumerate(v.nodes))
+    )
+    local = context()
+    (a,), (b,) = logits(local, v), logits(local, changed)
+    assert torch.equal(a[: node - 3], b[: node - 3])
+    assert not torch.allclose(a[node], b[node])
