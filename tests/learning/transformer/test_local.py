@@ -15,7 +15,7 @@ from tests.graph.random_graphs import graphs
 from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
 from madstar.learning.transformer.batch import batch_of
-from madstar.learning.transformer.local import REACH, LocalContext
+from madstar.learning.transformer.local import REACH, LocalContext, LocalOddness
 from madstar.learning.view import GraphView, view
 
 TABLE = OperationTable(("linear", "add", "layer_norm", "view", "input", "mul"))
@@ -96,3 +96,37 @@ def test_another_operation_just_before_is_seen(op):
     (a,), (b,) = logits(local, v), logits(local, changed)
     assert torch.equal(a[: node - 3], b[: node - 3])
     assert not torch.allclose(a[node], b[node])
+
+
+def oddly(local: LocalOddness, v: GraphView, node: int) -> torch.Tensor:
+    """The score of one node as the place of a gap, by going through the graph."""
+    numbers = {name: FIRST + i for i, name in enumerate(TABLE.names)}
+    ops = [numbers.get(each.op, UNKNOWN) for each in v.nodes]
+    # What two nodes are to one another: of several edges the one that takes the first argument.
+    code: dict[tuple[int, int], tuple[str, int]] = {}
+    data = [e for e in v.edges if e.kind == "data"]
+    for e in reversed(data):
+        code[e.target, e.source] = ("gives", e.position)
+        code[e.source, e.target] = ("takes", e.position)
+    read = [node + offset for offset in local.beside]
+    for link in (("gives", 0), ("gives", 1), ("takes", 0), ("takes", 1)):
+        read.append(min((j for j in range(len(v)) if code.get((node, j)) == link and j != node), default=-1))
+    total = torch.zeros(WIDTH)
+    for k, at in enumerate(read):
+        total = total + local.near.weight[k * TABLE.size + (ops[at] if 0 <= at < len(v) else 0)]
+    return local.score(total)[0]
+
+
+@given(graphs(), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_oddness_reads_what_it_says(graph, order):
+    shown = [view(graph), view(alternating(6))]
+    torch.manual_seed(0)
+    local = LocalOddness(WIDTH, TABLE.size, 0.0, order).eval()
+    batch = batch_of([features(v, TABLE) for v in shown])
+    with torch.inference_mode():
+        found = local(batch.operations, batch.relations, batch.nodes)
+    for number, v in enumerate(shown):
+        for node in range(len(v)):
+            expected = oddly(local, v, node)
+            torch.testing.assert_close(found[number, node], expected, rtol=1e-4, atol=1e-4)

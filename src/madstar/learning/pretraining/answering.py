@@ -119,7 +119,9 @@ def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, 
     tokens, count = encoded.tokens.float(), len(question.features)
     nothing = np.zeros(0)
     if question.task == "incomplete":
-        logits = model.gap(tokens[at : at + 1], encoded.pooled[at : at + 1].float(), batch.nodes[at : at + 1])
+        own = slice(at, at + 1)
+        read = (batch.operations[own], batch.relations[own], batch.nodes[own])
+        logits = model.gap(tokens[own], encoded.pooled[own].float(), *read)
         return _Raw(_array(logits)[0, : 1 + count], _array(incomplete(logits)))
     if question.task == "classification":
         return _Raw(_array(model.label(encoded.pooled[at : at + 1].float()))[0], nothing)

@@ -93,7 +93,8 @@ def _sums(
     if found := by_task["incomplete"]:
         picked = torch.tensor(found, device=device)
         answers = _numbers([asked[i].answers[0] for i in found], device)
-        logits = model.gap(tokens[picked], encoded.pooled[picked], batch.nodes[picked])
+        read = (batch.operations[picked], batch.relations[picked], batch.nodes[picked])
+        logits = model.gap(tokens[picked], encoded.pooled[picked], *read)
         known = answers != UNTOLD
         loss = F.cross_entropy(logits.float(), torch.where(known, answers + 1, 0), reduction="none")
         sums.add("incomplete", (loss * known).sum(), float(known.sum()))

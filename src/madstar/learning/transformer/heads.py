@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .batch import Batch
 from .config import TransformerConfig
-from .local import LocalContext
+from .local import LocalContext, LocalOddness
 from .relations import CODES, ORDERS
 
 POSITIONS = 8
@@ -80,22 +80,28 @@ class SourceHead(nn.Module):
 class GapHead(nn.Module):
     """Where something is missing: a score of every node, and of the graph's being whole.
 
-    Scores are relative to the number of nodes, or large graphs would be the more suspect for their size.
+    Scores are relative to the number of nodes, or large graphs would be the more suspect for their size. A
+    node's score is the encoder's and that of what stands around it, added.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
+        width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.local = LocalOddness(width, symbols, config.dropout, config.order)
         self.whole = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
     def forward(
         self,
         tokens: Float[Tensor, "g t width"],
         pooled: Float[Tensor, "g width"],
+        operations: Int[Tensor, "g t"],
+        relations: Int[Tensor, "g t t"],
         nodes: Int[Tensor, " g"],
     ) -> Float[Tensor, "g 1+t"]:
         """Logits of "nothing is missing", then of each node as the place."""
-        places = self.place(tokens).squeeze(-1) - nodes.to(tokens.dtype).log()[:, None]
+        places = self.place(tokens).squeeze(-1) + self.local(operations, relations, nodes)
+        places = places - nodes.to(tokens.dtype).log()[:, None]
         outside = torch.arange(tokens.shape[1], device=tokens.device)[None, :] >= nodes[:, None]
         return torch.cat([self.whole(pooled), places.masked_fill(outside, _NEVER)], 1)
 

@@ -25,7 +25,7 @@ class GraphTransformer(nn.Module):
         self.encoder = GraphEncoder(config, table)
         self.operation = OperationHead(width, operations)
         self.link = SourceHead(width, config.order)
-        self.gap = GapHead(width)
+        self.gap = GapHead(config, table.size)
         self.next = NextHead(config, table.size, operations)
         self.label = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, max(1, len(labels))))
 
