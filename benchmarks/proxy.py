@@ -1,7 +1,7 @@
 """Does MAD predict anything? The same architectures scored on MAD's tasks, and trained on text.
 
     python -m benchmarks.proxy mad --budget quick [--dim 64] [--part 0/2]
-    python -m benchmarks.proxy mad --budget standard [--dim 64] [--part 0/2]
+    python -m benchmarks.proxy mad --budget standard [--lean] [--dim 64] [--part 0/2]
     python -m benchmarks.proxy text [--widths 64,128] [--seeds 2] [--steps 400] [--part 0/2]
     python -m benchmarks.proxy analyse
 
@@ -10,6 +10,9 @@ mixer) and not, of 4 and of 8 layers. Scores are those of the sound protocol, in
 that was interrupted goes on from the archive under --home. As language models they read the default text as
 bytes: 256 tokens, 8 sequences a step, validation bits per byte; the learning rate is divided by as much as
 a model is wider than 64, and where several --rates are given, each architecture's best counts.
+
+`--lean` asks the first setting of each task alone, at the budget's first sweep point, with one seed: a fifth
+of the cost, under a name of its own.
 
 Whatever has ended is a line in benchmarks/results/proxy/, and what is there is not done again. Parts 0/2 and
 1/2 share the work between two processes. "analyse" prints tables of whatever is there
@@ -23,7 +26,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,7 @@ from madstar.tasks.mechanistic import PROTOCOL_TASKS
 from madstar.training import Budget, DivergedError, Trainer, TrainingSettings, evaluate
 
 from .machine import RESULTS, keep
+from .proxy_analysis import LEAN
 from .proxy_analysis import analyse as figures_of
 from .proxy_tables import markdown
 
@@ -190,13 +194,17 @@ def score_all(arguments: argparse.Namespace) -> None:
     part, parts, path = part_of(arguments)
     chosen, protocol = find_budget(arguments.budget), find_protocol("sound")
     settings = level_settings(arguments.tasks or PROTOCOL_TASKS, chosen)
+    if arguments.lean:
+        firsts = {setting.task: setting for setting in reversed(settings)}
+        settings = tuple(setting for setting in settings if firsts[setting.task] is setting)
+        points = chosen.sweep(protocol)[:1]
+        chosen = replace(chosen, name=LEAN, points=points, rungs=(1,), seeds=1)
     for each in architectures()[: arguments.architectures][part::parts]:
         about = {"architecture": each.name, "budget": chosen.name, "dim": arguments.dim}
         if is_there(read_rows(arguments.results), kind="mad", **about):
             continue
         stack = LayerStack.of(each.layers, arguments.dim, embedding_std=protocol.embedding_std)
-        seeds = arguments.mad_seeds or chosen.seeds or protocol.seeds
-        plan = Plan(stack, protocol, chosen, settings, seeds)
+        plan = Plan(stack, protocol, chosen, settings, chosen.seeds or protocol.seeds)
         clock = Clock(path, about)
         scores = run_plan(plan, arguments.home, resources=Resources(workers=0), watcher=clock)
         add_row(path, {"kind": "mad", **about, **mad_row(scores)})
@@ -304,7 +312,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--architectures", type=int, help="the first so many only")
     parser.add_argument("--widths", type=lambda text: [int(w) for w in text.split(",")], default=[64, 128])
     parser.add_argument("--rates", type=lambda text: [float(r) for r in text.split(",")], default=[5e-3])
-    parser.add_argument("--mad-seeds", type=int, help="seeds of MAD's scores, the budget's if left out")
+    parser.add_argument("--lean", action="store_true", help="less of each task; see above")
     parser.add_argument("--seeds", type=int, default=2, help="seeds on text")
     parser.add_argument("--steps", type=int, default=400, help="training steps on text")
     parser.add_argument("--part", default="0/1")

@@ -17,6 +17,9 @@ from scipy.stats import chi2
 
 from .rank_correlation import Estimate, draw_weights, tau
 
+LEAN = "standard, lean"
+SCORED = ("quick", LEAN, "standard")
+BUDGETS = (*SCORED, "full")
 LEAST = 4
 """Architectures from which a correlation is told."""
 SURE = 2.0
@@ -115,7 +118,7 @@ def task_seconds(rows: Rows, budget: str) -> dict[str, float]:
 def figures(rows: Rows) -> dict[str, Figure]:
     """Everything that ranks architectures: MAD at each budget, text at each width, size."""
     found = {}
-    for budget in ("quick", "standard", "full"):
+    for budget in BUDGETS:
         found[budget] = mad_figure(rows, budget)
     for width in widths(rows):
         found[f"text {width}"] = text_figure(rows, width)
@@ -171,7 +174,7 @@ def classes(known: Known) -> dict[str, list[str]]:
 def correlations(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
     """Each budget against the next and against text, text against text, by class."""
     by_name = figures(rows)
-    budgets: list[str] = [name for name in ("quick", "standard", "full") if name in by_name]
+    budgets: list[str] = [name for name in BUDGETS if name in by_name]
     texts = [f"text {width}" for width in widths(rows) if f"text {width}" in by_name]
     pairs: list[tuple[str, str]] = list(itertools.combinations(budgets, 2))
     pairs += itertools.product(budgets, texts)
@@ -196,7 +199,7 @@ def task_worth(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
     """Each task, and all together, against text: correlation, CPU seconds, spread over architectures."""
     names = [each["name"] for each in known]
     found = []
-    for budget, width in itertools.product(("quick", "standard"), widths(rows)):
+    for budget, width in itertools.product(SCORED, widths(rows)):
         seconds, text = task_seconds(rows, budget), text_figure(rows, width)
         tasks = tasks_of(rows, budget)
         for label, wanted in [*((task, (task,)) for task in tasks), ("all", tasks)]:
@@ -211,14 +214,14 @@ def task_worth(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
 
 
 def task_agreement(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]:
-    """Each task at the quick budget against itself at the standard one."""
+    """Each task at the quick budget against itself at a larger one."""
     names = [each["name"] for each in known]
     found = []
-    for task in tasks_of(rows, "quick"):
-        one, other = (mad_figure(rows, budget, (task,)) for budget in ("quick", "standard"))
+    for task, budget in itertools.product(tasks_of(rows, "quick"), BUDGETS[1:]):
+        one, other = (mad_figure(rows, each, (task,)) for each in ("quick", budget))
         own = correlation(one, other, names, draws)
         if own is not None:
-            found.append({"task": task, **own})
+            found.append({"task": task, "budget": budget, **own})
     return found
 
 
@@ -303,7 +306,7 @@ def findings(known: Known, rows: Rows) -> dict[str, list[dict[str, Any]]]:
 def _measures(rows: Rows) -> dict[str, tuple[Figure, dict[str, float]]]:
     """By name: figure and standard errors."""
     found: dict[str, tuple[Figure, dict[str, float]]] = {}
-    for budget in ("quick", "standard"):
+    for budget in SCORED:
         own = [row for row in rows if row["kind"] == "mad" and row["budget"] == budget]
         figure = mad_figure(rows, budget)
         errors = {row["architecture"]: float(row["error"]) for row in own}
@@ -371,7 +374,7 @@ def analyse(known: Known, rows: Rows, draws: int = 2000) -> dict[str, Any]:
     read = {(r["width"], r["architecture"]) for r in rows if r["kind"] == "text"}
     sets = [
         {"budget": budget, "width": width, **each}
-        for budget, width in itertools.product(("quick", "standard"), widths(rows))
+        for budget, width in itertools.product(SCORED, widths(rows))
         for each in task_sets(known, rows, budget, width)
     ]
     return {

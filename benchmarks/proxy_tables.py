@@ -50,10 +50,10 @@ def _task_lines(result: Mapping[str, Any]) -> list[str]:
         both = (_estimate(row["kendall"]), _estimate(row["spearman"]))
         cost = (f"{row['cpu_seconds']:.0f}", f"{row['spread']:.3f}")
         lines.append(_row(row["budget"], row["task"], *cost, row["width"], *both))
-    lines += _head("task, quick against standard", "architectures", "Kendall [95 %]", "Spearman [95 %]")
+    lines += _head("task", "quick against", "architectures", "Kendall [95 %]", "Spearman [95 %]")
     for row in result["agreement"]:
         both = (_estimate(row["kendall"]), _estimate(row["spearman"]))
-        lines.append(_row(row["task"], row["architectures"], *both))
+        lines.append(_row(row["task"], row["budget"], row["architectures"], *both))
     lines += _head(
         "budget",
         "text width",

@@ -204,7 +204,7 @@ def test_a_task_agrees_with_itself_at_the_larger_budget_or_not() -> None:
         "recall": (16, 1),
         "compression": (16, -1),
     }
-    assert "task, quick against standard" in markdown(analyse(KNOWN, rows, draws=20))
+    assert "| recall | standard | 16 | +1.00 [+1.00, +1.00] |" in markdown(analyse(KNOWN, rows, draws=20))
 
 
 @pytest.mark.parametrize("keep", [0, 1, 7, 60])
