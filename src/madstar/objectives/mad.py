@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, Mapping[str, int]] = {
     "memorization": {"length": 32, "vocabulary_size": 4096, "train_examples": 256},
 }
 """Of each task the setting that is trained on: one that some learn in 200 steps and others do not."""
-TASKS = ("compression", "memorization", "noisy-in-context-recall")
+TASKS = ("compression", "memorization", "in-context-recall")
 _EXAMPLES, _SCORED, _BATCH = 3200, 256, 32
 _RATE, _WARMUP, _SEED = 3e-3, 20, 0
 
