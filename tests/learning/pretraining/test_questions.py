@@ -98,6 +98,20 @@ def test_completion_asks_for_what_comes_after():
     np.testing.assert_array_equal(part.features.operations, question.features.operations[-16:])
 
 
+@pytest.mark.parametrize("stop", [16, 30, len(SHOWN)])
+def test_completion_anywhere_asks_for_what_comes_after_there(stop):
+    question = completion(SHOWN, TABLE, 16, stop=stop)
+    start = stop - 16
+    assert question.start == start
+    assert len(question.features) == 16
+    for node, answer in zip(question.asked, question.answers, strict=True):
+        op = SHOWN.nodes[start + node + 1].op
+        assert answer == (TABLE.names.index(op) if op in TABLE.names else NOWHERE)
+    assert question.asked[-1] == 14
+    for before, _, source, _ in question.sources.tolist():
+        assert any(e.source == start + source and e.target == start + before + 1 for e in SHOWN.edges)
+
+
 def test_drawn_examples_are_of_the_kinds_that_are_asked():
     shown, rng = view(alternating(6)), np.random.default_rng(0)
     masked = draw_operations("x", shown, rng)

@@ -146,15 +146,18 @@ def _incomplete(
         )
 
 
-def completion(view: GraphView, table: OperationTable, limit: int, given: int | None = None) -> Question:
-    """What comes after node `given` - 1, or, with None, after every node (of the first `limit`)."""
-    count = len(view) if given is None else given
-    if given is None and count > limit:
-        count = limit
+def completion(
+    view: GraphView, table: OperationTable, limit: int, given: int | None = None, stop: int | None = None
+) -> Question:
+    """What comes after node `given` - 1, or, with None, after every one of the `limit` nodes before `stop`.
+
+    Without `stop` these are a graph's first.
+    """
+    count = given if given is not None else min(len(view), limit if stop is None else stop)
     start = max(0, count - limit)
     shown = features(prefix(view, count), table, causal=True).part(start, count)
     numbers = answers_of(table)
-    before = [count - 1] if given is not None else list(range(_inputs(view), count - 1))
+    before = [count - 1] if given is not None else list(range(max(start, _inputs(view)), count - 1))
     answers = [numbers.get(view.nodes[i + 1].op, NOWHERE) if i + 1 < len(view) else UNTOLD for i in before]
     wanted = {i + 1: answer for i, answer in zip(before, answers, strict=True)}
     rows = []

@@ -169,7 +169,9 @@ class Trainer:
                 at = next((i for i, q in enumerate(gaps) if q.answers[0] >= 0), 0)
                 return [gaps[at], whole[min(at, len(whole) - 1)]]
         if task == "completion":
-            return [completion(view, data.table, most)]
+            # Anywhere: what comes next is asked of later nodes too, which are not like the first.
+            stop = int(rng.integers(most, len(view) + 1)) if len(view) > most else None
+            return [completion(view, data.table, most, stop=stop)]
         if task == "classification" and data.labels.get(entry):
             label = data.labels[entry][int(rng.integers(len(data.labels[entry])))]
             return some(Classified(entry, word(label), label.partition(":")[0]))
