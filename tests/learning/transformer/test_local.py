@@ -15,16 +15,18 @@ from tests.graph.random_graphs import graphs
 from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
 from madstar.learning.transformer.batch import batch_of
-from madstar.learning.transformer.local import REACH, LocalContext, LocalOddness
+from madstar.learning.transformer.config import TransformerConfig
+from madstar.learning.transformer.local import REACH, LocalContext, LocalOddness, Places
 from madstar.learning.view import GraphView, view
 
 TABLE = OperationTable(("linear", "add", "layer_norm", "view", "input", "mul"))
 WIDTH = 8
+TINY = TransformerConfig(width=WIDTH, layers=1, heads=2, dropout=0.0, buckets=64)
 
 
 def context(order: bool = True) -> LocalContext:
     torch.manual_seed(0)
-    return LocalContext(WIDTH, TABLE.size, len(TABLE), 0.0, order).eval()
+    return LocalContext(replace(TINY, order=order), TABLE.size, len(TABLE)).eval()
 
 
 def logits(local: LocalContext, *views: GraphView) -> list[torch.Tensor]:
@@ -37,15 +39,25 @@ def logits(local: LocalContext, *views: GraphView) -> list[torch.Tensor]:
         ]
 
 
+def vectors(places: Places, seen: list[int]) -> torch.Tensor:
+    """The sum of the vectors of what stands at the places, one by one."""
+    total = torch.zeros(WIDTH)
+    for k, op in enumerate(seen):
+        total = total + places.alone.weight[k * TABLE.size + op]
+    for k, own in enumerate(places.together):
+        found = 0
+        for place in own:
+            found = (found * 1_000_003 + seen[place] + 1) % 2_147_483_647
+        total = total + places.widened.weight @ places.grams.weight[k * 64 + found % 64]
+    return total
+
+
 def slowly(local: LocalContext, v: GraphView, node: int) -> torch.Tensor:
     """The same for one node, by going through the graph."""
     numbers = {name: FIRST + i for i, name in enumerate(TABLE.names)}
     ops = [numbers.get(each.op, UNKNOWN) for each in v.nodes]
     data = [e for e in v.edges if e.kind == "data"]
-    total = torch.zeros(WIDTH)
-    for back in range(local.reach):
-        op = ops[node - back] if node >= back else 0
-        total = total + local.recent.weight[back * TABLE.size + op]
+    seen = [ops[node - back] if node >= back else 0 for back in range(local.reach)]
     for back in range(local.givers):
         for position in range(2):
             at = node - back
@@ -55,8 +67,8 @@ def slowly(local: LocalContext, v: GraphView, node: int) -> torch.Tensor:
                 if e.target == at and e.source != at:
                     firsts[e.source] = min(e.position, firsts.get(e.source, 99))
             sources = [s for s, first in firsts.items() if first == position]
-            op = ops[min(sources)] if at >= 0 and sources else 0
-            total = total + local.given.weight[(back * 2 + position) * TABLE.size + op]
+            seen.append(ops[min(sources)] if at >= 0 and sources else 0)
+    total = vectors(local.places, seen)
     idle = [i for i in range(node + 1) if not any(e.source == i and i != e.target <= node for e in data)]
     for op in set(ops):
         total = total + math.log1p(sum(ops[i] == op for i in idle)) * local.idle.weight[op]
@@ -111,9 +123,7 @@ def oddly(local: LocalOddness, v: GraphView, node: int) -> torch.Tensor:
     read = [node + offset for offset in local.beside]
     for link in (("gives", 0), ("gives", 1), ("takes", 0), ("takes", 1)):
         read.append(min((j for j in range(len(v)) if code.get((node, j)) == link and j != node), default=-1))
-    total = torch.zeros(WIDTH)
-    for k, at in enumerate(read):
-        total = total + local.near.weight[k * TABLE.size + (ops[at] if 0 <= at < len(v) else 0)]
+    total = vectors(local.places, [ops[at] if 0 <= at < len(v) else 0 for at in read])
     return local.score(total)[0]
 
 
@@ -122,7 +132,7 @@ def oddly(local: LocalOddness, v: GraphView, node: int) -> torch.Tensor:
 def test_oddness_reads_what_it_says(graph, order):
     shown = [view(graph), view(alternating(6))]
     torch.manual_seed(0)
-    local = LocalOddness(WIDTH, TABLE.size, 0.0, order).eval()
+    local = LocalOddness(replace(TINY, order=order), TABLE.size).eval()
     batch = batch_of([features(v, TABLE) for v in shown])
     with torch.inference_mode():
         found = local(batch.operations, batch.relations, batch.nodes)

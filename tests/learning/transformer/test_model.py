@@ -163,9 +163,11 @@ def test_impossible_sizes(change, said):
 
 
 def test_sizes_by_name():
-    with pytest.raises(ConfigurationError, match="small, base, large"):
+    with pytest.raises(ConfigurationError, match="tiny, small, base, large"):
         find_size("huge")
     assert TransformerConfig.from_dict(SIZES["base"].to_dict()) == SIZES["base"]
     with pytest.raises(ConfigurationError, match="depth"):
         TransformerConfig.from_dict({"depth": 3})
-    assert 250_000 < GraphTransformer(SIZES["small"], TABLE).parameter_count < 450_000
+    counts = {name: GraphTransformer(size, TABLE).parameter_count for name, size in SIZES.items()}
+    assert list(counts.values()) == sorted(counts.values())
+    assert 150_000 < counts["tiny"] < 300_000 < counts["small"] < 800_000

@@ -15,7 +15,8 @@ class TransformerConfig:
 
     `limit` is the most nodes computed at once: larger graphs are cut into parts that overlap by half.
     `order` lets it see distances in the order of computation beside the wiring; without it, outputs do not
-    depend on how independent nodes are listed.
+    depend on how independent nodes are listed. `buckets` are those into which combinations of operations are
+    hashed.
     """
 
     width: int = 96
@@ -25,9 +26,10 @@ class TransformerConfig:
     dropout: float = 0.1
     limit: int = 512
     order: bool = True
+    buckets: int = 4096
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads", "expansion", "limit"):
+        for name in ("width", "layers", "heads", "expansion", "limit", "buckets"):
             if not (isinstance(value := getattr(self, name), int) and value >= 1):
                 raise ConfigurationError(f"{name} is {value!r}: give a whole number, at least 1")
         if self.width % self.heads or self.width % 2:
@@ -51,9 +53,10 @@ class TransformerConfig:
 
 
 SIZES: Mapping[str, TransformerConfig] = {
-    "small": TransformerConfig(width=64, layers=4, heads=4),
+    "tiny": TransformerConfig(width=32, layers=3, heads=2, buckets=512),
+    "small": TransformerConfig(width=64, layers=4, heads=4, buckets=2048),
     "base": TransformerConfig(width=96, layers=5, heads=6),
-    "large": TransformerConfig(width=192, layers=8, heads=8, expansion=4),
+    "large": TransformerConfig(width=192, layers=8, heads=8, expansion=4, buckets=8192),
 }
 
 

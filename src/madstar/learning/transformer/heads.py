@@ -88,7 +88,7 @@ class GapHead(nn.Module):
         super().__init__()
         width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.local = LocalOddness(width, symbols, config.dropout, config.order)
+        self.local = LocalOddness(config, symbols)
         self.whole = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
     def forward(
@@ -122,7 +122,7 @@ class NextHead(nn.Module):
         super().__init__()
         width = config.width
         self.operation = OperationHead(width, operations)
-        self.local = LocalContext(width, symbols, operations, config.dropout, config.order)
+        self.local = LocalContext(config, symbols, operations)
         self.chosen = nn.Embedding(operations + 1, width)
         self.sources = SourceHead(width, config.order)
 

@@ -8,12 +8,15 @@ n-grams and forests do (docs/graph-transformer.md has what it brings).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..features import BLOCK
 from .batch import Batch
+from .config import TransformerConfig
 from .relations import FAR, GIVES, IDLE, IDLE_SIBLING, SELF, TAKES
 
 REACH = 6
@@ -25,6 +28,7 @@ _ARGUMENTS = GIVES[:2]
 
 _BESIDE = (-2, -1, 1, 2)
 _LINKS = (*GIVES[:2], *TAKES[:2])
+_NARROW = 16
 _EMPTY = 0
 
 
@@ -41,6 +45,44 @@ def first_of(codes: Tensor, code: int) -> Tensor:
     return torch.where(found.any(-1), found.int().argmax(-1), -1)
 
 
+class Places(nn.Module):
+    """What stands at several places of a node's surroundings: each alone, and some of them together.
+
+    The sum of a vector for the operation at each place, and of one for each of `together` (places by number),
+    which are hashed into buckets: a sum says that two operations are there, not that they are there side by
+    side, and that is what most predictions hang on.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, symbols: int, count: int, together: Sequence[tuple[int, ...]]
+    ) -> None:
+        super().__init__()
+        width = config.width
+        self.symbols, self.together, self.buckets = symbols, tuple(together), config.buckets
+        self.alone = nn.Embedding(count * symbols, width)
+        self.grams = nn.Embedding(len(self.together) * self.buckets, _NARROW)
+        self.widened = nn.Linear(_NARROW, width, bias=False)
+        nn.init.normal_(self.alone.weight, std=0.3)
+        nn.init.normal_(self.grams.weight, std=0.5)
+
+    def forward(self, seen: Int[Tensor, "*shape count"]) -> Float[Tensor, "*shape width"]:
+        """The vectors of categories of operations at the places."""
+        places = torch.arange(seen.shape[-1], device=seen.device)
+        total = self.alone(seen + places * self.symbols).sum(-2)
+        for k, own in enumerate(self.together):
+            hashed = bucket(seen[..., own], self.buckets)
+            total = total + self.widened(self.grams(hashed + k * self.buckets))
+        return total
+
+
+def bucket(numbers: Int[Tensor, "*shape n"], buckets: int) -> Int[Tensor, "*shape"]:
+    """One of the buckets for several small numbers in their order, the same on every machine."""
+    found = torch.zeros_like(numbers[..., 0])
+    for number in numbers.unbind(-1):
+        found = (found * 1_000_003 + number + 1) % 2_147_483_647
+    return found % buckets
+
+
 class LocalContext(nn.Module):
     """Scores of what comes after a node, from the operations just before and from what is idle.
 
@@ -49,23 +91,24 @@ class LocalContext(nn.Module):
     what it takes, and what is idle.
     """
 
-    def __init__(self, width: int, symbols: int, operations: int, dropout: float, order: bool) -> None:
+    def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
-        self.reach = REACH if order else 1
+        width, order = config.width, config.order
+        self.reach, self.symbols = REACH if order else 1, symbols
         self.givers = min(_GIVERS, self.reach)
-        self.symbols = symbols
-        self.recent = nn.Embedding(self.reach * symbols, width)
-        self.given = nn.Embedding(self.givers * len(_ARGUMENTS) * symbols, width)
+        first = self.reach  # the place of the giver of the node's first argument
+        together = [(0, first), (0, first, first + 1)]
+        together += [(0, 1), (0, 1, 2)] if order else []
+        self.places = Places(config, symbols, self.reach + self.givers * len(_ARGUMENTS), together)
         self.idle = nn.Embedding(symbols, width)
         self.scores = nn.Sequential(
             nn.RMSNorm(width),
             nn.Linear(width, 2 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Dropout(config.dropout),
             nn.Linear(2 * width, operations),
         )
-        for table in (self.recent, self.given, self.idle):
-            nn.init.normal_(table.weight, std=0.3)
+        nn.init.normal_(self.idle.weight, std=0.3)
 
     def forward(
         self, batch: Batch, graph: Int[Tensor, " k"], node: Int[Tensor, " k"]
@@ -73,22 +116,13 @@ class LocalContext(nn.Module):
         """Logits of the operation after `node` in `graph`, a causal one, to be added to the encoder's."""
         back = torch.arange(self.reach, device=node.device)
         places = node[:, None] - back
-        seen = operations_at(batch.operations, batch.nodes, graph[:, None], places)
-        vectors = self.recent(seen + back * self.symbols).sum(1)
+        reads = [places]
         for k in range(self.givers):
-            vectors = vectors + self._givers(batch, graph, places[:, k], k)
-        return self.scores(vectors + self._idle(batch, graph, node))
-
-    def _givers(self, batch: Batch, graph: Tensor, places: Tensor, k: int) -> Tensor:
-        """The sum over the first two arguments of the k-th node back of what gives them."""
-        codes = batch.relations[graph, places.clamp_min(0)]
-        total: Tensor | float = 0.0
-        for position, code in enumerate(_ARGUMENTS):
-            source = torch.where(places >= 0, first_of(codes, code), -1)
-            offset = (k * len(_ARGUMENTS) + position) * self.symbols
-            seen = operations_at(batch.operations, batch.nodes, graph, source)
-            total = total + self.given(seen + offset)
-        return torch.as_tensor(total)
+            codes = batch.relations[graph, places[:, k].clamp_min(0)]
+            givers = torch.stack([first_of(codes, code) for code in _ARGUMENTS], 1)
+            reads.append(torch.where(places[:, k, None] >= 0, givers, -1))
+        seen = operations_at(batch.operations, batch.nodes, graph[:, None], torch.cat(reads, 1))
+        return self.scores(self.places(seen) + self._idle(batch, graph, node))
 
     def _idle(self, batch: Batch, graph: Tensor, node: Tensor) -> Tensor:
         """The sum over the nodes so far whose results nothing takes yet; of many, its growth is damped."""
@@ -112,30 +146,29 @@ class LocalOddness(nn.Module):
     computation), and, with `order`, the two operations listed before it and after it.
     """
 
-    def __init__(self, width: int, symbols: int, dropout: float, order: bool) -> None:
+    def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
-        self.beside = (0, *(_BESIDE if order else ()))
-        self.symbols = symbols
-        self.near = nn.Embedding((len(self.beside) + len(_LINKS)) * symbols, width)
+        width = config.width
+        self.beside = (0, *(_BESIDE if config.order else ()))
+        first, count = len(self.beside), len(self.beside) + len(_LINKS)
+        together = [(0, first), (0, first, first + 1), (0, first + 2)]
+        self.places = Places(config, symbols, count, together)
         self.score = nn.Sequential(
             nn.RMSNorm(width),
             nn.Linear(width, width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            nn.Dropout(config.dropout),
             nn.Linear(width, 1),
         )
-        nn.init.normal_(self.near.weight, std=0.3)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
     ) -> Float[Tensor, "g t"]:
         """Logits, to be added to the encoder's; those of tokens that are no nodes mean nothing."""
         count, tokens = operations.shape
-        graph = torch.arange(count, device=operations.device)[:, None]
-        place = torch.arange(tokens, device=operations.device)[None, :]
+        graph = torch.arange(count, device=operations.device)[:, None, None]
+        place = torch.arange(tokens, device=operations.device).expand(count, tokens)
         reads = [place + offset for offset in self.beside]
         reads += [first_of(relations, code) for code in _LINKS]
-        seen = [
-            operations_at(operations, nodes, graph, read) + k * self.symbols for k, read in enumerate(reads)
-        ]
-        return self.score(sum(self.near(each) for each in seen)).squeeze(-1)
+        seen = operations_at(operations, nodes, graph, torch.stack(reads, -1))
+        return self.score(self.places(seen)).squeeze(-1)
