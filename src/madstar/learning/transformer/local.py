@@ -88,8 +88,10 @@ class LocalContext(nn.Module):
 
     Only what lies at or before the node is read, so that it may be asked for every node of a causal graph.
     `symbols` is the number of categories of operations. Without `order` only the wiring is read: the node,
-    what it takes, and what is idle.
+    what it takes, and what is idle; while not `wired`, only the order (for baselines that see no edges).
     """
+
+    wired = True
 
     def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
@@ -120,9 +122,10 @@ class LocalContext(nn.Module):
         for k in range(self.givers):
             codes = batch.relations[graph, places[:, k].clamp_min(0)]
             givers = torch.stack([first_of(codes, code) for code in _ARGUMENTS], 1)
-            reads.append(torch.where(places[:, k, None] >= 0, givers, -1))
+            reads.append(torch.where(self.wired & (places[:, k, None] >= 0), givers, -1))
         seen = operations_at(batch.operations, batch.nodes, graph[:, None], torch.cat(reads, 1))
-        return self.scores(self.places(seen) + self._idle(batch, graph, node))
+        vectors = self.places(seen)
+        return self.scores(vectors + self._idle(batch, graph, node) if self.wired else vectors)
 
     def _idle(self, batch: Batch, graph: Tensor, node: Tensor) -> Tensor:
         """The sum over the nodes so far whose results nothing takes yet; of many, its growth is damped."""
@@ -143,8 +146,11 @@ class LocalOddness(nn.Module):
     """Scores of every node as the place of a gap: from its operation and those that it is joined to.
 
     Of each node the givers and takers of the first two arguments count (of several the first in the order of
-    computation), and, with `order`, the two operations listed before it and after it.
+    computation), and, with `order`, the two operations listed before it and after it. While not `wired`,
+    nothing is read of what it is joined to.
     """
+
+    wired = True
 
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
@@ -169,6 +175,7 @@ class LocalOddness(nn.Module):
         graph = torch.arange(count, device=operations.device)[:, None, None]
         place = torch.arange(tokens, device=operations.device).expand(count, tokens)
         reads = [place + offset for offset in self.beside]
-        reads += [first_of(relations, code) for code in _LINKS]
+        links = [first_of(relations, code) for code in _LINKS]
+        reads += links if self.wired else [torch.full_like(link, -1) for link in links]
         seen = operations_at(operations, nodes, graph, torch.stack(reads, -1))
         return self.score(self.places(seen)).squeeze(-1)

@@ -81,6 +81,7 @@ class Network:
                 torch.manual_seed(seed)
                 trainer.model.encoder = encoder(self.config, data.table).to(self.device)  # type: ignore[assignment]
             _without_pairs(trainer.model)
+            trainer.model.next.local.wired = trainer.model.gap.local.wired = encoder is not SequenceEncoder
             trainer.optimizer = _optimizer(trainer.model, settings)
         trainer.advance(settings.steps, self.progress)
         self.model, self.seconds = trainer.model, trainer.seconds
