@@ -16,7 +16,7 @@ from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
 from madstar.learning.transformer.batch import batch_of
 from madstar.learning.transformer.config import TransformerConfig
-from madstar.learning.transformer.local import REACH, LocalContext, LocalOddness, Places
+from madstar.learning.transformer.local import REACH, LocalContext, LocalScores, Places
 from madstar.learning.view import GraphView, view
 
 TABLE = OperationTable(("linear", "add", "layer_norm", "view", "input", "mul"))
@@ -110,8 +110,8 @@ def test_another_operation_just_before_is_seen(op):
     assert not torch.allclose(a[node], b[node])
 
 
-def oddly(local: LocalOddness, v: GraphView, node: int) -> torch.Tensor:
-    """The score of one node as the place of a gap, by going through the graph."""
+def around(local: LocalScores, v: GraphView, node: int) -> torch.Tensor:
+    """The scores of one node, by going through the graph."""
     numbers = {name: FIRST + i for i, name in enumerate(TABLE.names)}
     ops = [numbers.get(each.op, UNKNOWN) for each in v.nodes]
     # What two nodes are to one another: of several edges the one that takes the first argument.
@@ -120,23 +120,23 @@ def oddly(local: LocalOddness, v: GraphView, node: int) -> torch.Tensor:
     for e in reversed(data):
         code[e.target, e.source] = ("gives", e.position)
         code[e.source, e.target] = ("takes", e.position)
-    read = [node + offset for offset in local.beside]
+    read = [node + offset for offset in local.around.beside]
     for link in (("gives", 0), ("gives", 1), ("takes", 0), ("takes", 1)):
         read.append(min((j for j in range(len(v)) if code.get((node, j)) == link and j != node), default=-1))
-    total = vectors(local.places, [ops[at] if 0 <= at < len(v) else 0 for at in read])
-    return local.score(total)[0]
+    total = vectors(local.around.places, [ops[at] if 0 <= at < len(v) else 0 for at in read])
+    return local.scores(total)
 
 
 @given(graphs(), st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_oddness_reads_what_it_says(graph, order):
+def test_surroundings_are_what_they_say(graph, order):
     shown = [view(graph), view(alternating(6))]
     torch.manual_seed(0)
-    local = LocalOddness(replace(TINY, order=order), TABLE.size).eval()
+    local = LocalScores(replace(TINY, order=order), TABLE.size, 3).eval()
     batch = batch_of([features(v, TABLE) for v in shown])
     with torch.inference_mode():
         found = local(batch.operations, batch.relations, batch.nodes)
     for number, v in enumerate(shown):
         for node in range(len(v)):
-            expected = oddly(local, v, node)
+            expected = around(local, v, node)
             torch.testing.assert_close(found[number, node], expected, rtol=1e-4, atol=1e-4)

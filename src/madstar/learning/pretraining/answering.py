@@ -128,7 +128,9 @@ def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, 
     first, node, positions, _ = flat([question], [0], tokens.device)
     graph = first + at
     if question.task == "operation":
-        return _Raw(_array(model.operation(tokens[at, node]).log_softmax(-1)), nothing)
+        own = slice(at, at + 1)
+        read = (batch.operations[own], batch.relations[own], batch.nodes[own])
+        return _Raw(_array(model.operation(tokens[own], *read)[0, node].log_softmax(-1)), nothing)
     if question.task == "link":
         rows = source_rows(batch, graph, node, positions, own=False)
         scores, missing = model.link(tokens[at, node], tokens, rows)

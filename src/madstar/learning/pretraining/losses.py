@@ -87,7 +87,7 @@ def _sums(
     sums = Sums()
     by_task = {task: [i for i, q in enumerate(asked) if q.task == task] for task in TRAINED}
     if found := by_task["operation"]:
-        _operations(model, asked, found, tokens, class_weights, sums)
+        _operations(model, batch, asked, found, tokens, class_weights, sums)
     if found := by_task["link"]:
         _links(model, batch, asked, found, tokens, sums)
     if found := by_task["incomplete"]:
@@ -129,6 +129,7 @@ def flat(
 
 def _operations(
     model: GraphTransformer,
+    batch: Batch,
     asked: Sequence[Question],
     found: Sequence[int],
     tokens: Tensor,
@@ -136,7 +137,8 @@ def _operations(
     sums: Sums,
 ) -> None:
     graph, node, _, answers = flat(asked, found, tokens.device)
-    logits = model.operation(tokens[graph, node]).float()
+    every = model.operation(tokens, batch.operations, batch.relations, batch.nodes)
+    logits = every[graph, node].float()
     share = np.concatenate([np.full(len(asked[i].asked), len(asked[i].asked) ** -0.5) for i in found])
     weight = torch.as_tensor(share, dtype=torch.float32, device=tokens.device) * (answers != NOWHERE)
     if class_weights is not None:

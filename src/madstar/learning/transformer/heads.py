@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .batch import Batch
 from .config import TransformerConfig
-from .local import LocalContext, LocalOddness
+from .local import LocalContext, LocalScores
 from .relations import CODES, ORDERS
 
 POSITIONS = 8
@@ -20,16 +20,35 @@ _NEVER = -1e9
 
 
 class OperationHead(nn.Module):
-    """Scores of all known operations for a node."""
+    """Scores of all known operations, from a node's vector."""
 
     def __init__(self, width: int, operations: int) -> None:
         super().__init__()
         self.inner = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.RMSNorm(width))
         self.scores = nn.Linear(width, operations)
 
-    def forward(self, x: Float[Tensor, "k width"]) -> Float[Tensor, "k operations"]:
+    def forward(self, x: Float[Tensor, "*k width"]) -> Float[Tensor, "*k operations"]:
         """Logits."""
         return self.scores(self.inner(x))
+
+
+class HiddenHead(nn.Module):
+    """Which operation is hidden at each node: scores of the encoder and of what stands around, added."""
+
+    def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
+        super().__init__()
+        self.far = OperationHead(config.width, operations)
+        self.local = LocalScores(config, symbols, operations)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "g t width"],
+        operations: Int[Tensor, "g t"],
+        relations: Int[Tensor, "g t t"],
+        nodes: Int[Tensor, " g"],
+    ) -> Float[Tensor, "g t operations"]:
+        """Logits; those of tokens that are no nodes mean nothing."""
+        return self.far(tokens) + self.local(operations, relations, nodes)
 
 
 class SourceRows(NamedTuple):
@@ -88,7 +107,7 @@ class GapHead(nn.Module):
         super().__init__()
         width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.local = LocalOddness(config, symbols)
+        self.local = LocalScores(config, symbols, 1)
         self.whole = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
     def forward(
@@ -100,7 +119,7 @@ class GapHead(nn.Module):
         nodes: Int[Tensor, " g"],
     ) -> Float[Tensor, "g 1+t"]:
         """Logits of "nothing is missing", then of each node as the place."""
-        places = self.place(tokens).squeeze(-1) + self.local(operations, relations, nodes)
+        places = (self.place(tokens) + self.local(operations, relations, nodes)).squeeze(-1)
         places = places - nodes.to(tokens.dtype).log()[:, None]
         outside = torch.arange(tokens.shape[1], device=tokens.device)[None, :] >= nodes[:, None]
         return torch.cat([self.whole(pooled), places.masked_fill(outside, _NEVER)], 1)

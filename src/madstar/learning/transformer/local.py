@@ -142,8 +142,8 @@ class LocalContext(nn.Module):
         return weighted.new_zeros(len(node), weighted.shape[1]).index_add(0, rows, weighted)
 
 
-class LocalOddness(nn.Module):
-    """Scores of every node as the place of a gap: from its operation and those that it is joined to.
+class Surroundings(nn.Module):
+    """A vector of what stands around every node: its operation and those that it is joined to.
 
     Of each node the givers and takers of the first two arguments count (of several the first in the order of
     computation), and, with `order`, the two operations listed before it and after it. While not `wired`,
@@ -154,28 +154,42 @@ class LocalOddness(nn.Module):
 
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
-        width = config.width
         self.beside = (0, *(_BESIDE if config.order else ()))
-        first, count = len(self.beside), len(self.beside) + len(_LINKS)
-        together = [(0, first), (0, first, first + 1), (0, first + 2)]
-        self.places = Places(config, symbols, count, together)
-        self.score = nn.Sequential(
-            nn.RMSNorm(width),
-            nn.Linear(width, width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(width, 1),
-        )
+        giver, other, taker = (len(self.beside) + k for k in range(3))
+        together = [(0, giver), (0, giver, other), (0, taker), (giver, taker)]
+        together += [(2, 3), (1, 2), (3, 4)] if config.order else []
+        self.places = Places(config, symbols, len(self.beside) + len(_LINKS), together)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
-    ) -> Float[Tensor, "g t"]:
-        """Logits, to be added to the encoder's; those of tokens that are no nodes mean nothing."""
+    ) -> Float[Tensor, "g t width"]:
+        """The vectors; those of tokens that are no nodes mean nothing."""
         count, tokens = operations.shape
         graph = torch.arange(count, device=operations.device)[:, None, None]
         place = torch.arange(tokens, device=operations.device).expand(count, tokens)
         reads = [place + offset for offset in self.beside]
         links = [first_of(relations, code) for code in _LINKS]
         reads += links if self.wired else [torch.full_like(link, -1) for link in links]
-        seen = operations_at(operations, nodes, graph, torch.stack(reads, -1))
-        return self.score(self.places(seen)).squeeze(-1)
+        return self.places(operations_at(operations, nodes, graph, torch.stack(reads, -1)))
+
+
+class LocalScores(nn.Module):
+    """Scores of every node from what stands around it, to be added to the encoder's."""
+
+    def __init__(self, config: TransformerConfig, symbols: int, answers: int) -> None:
+        super().__init__()
+        width = config.width
+        self.around = Surroundings(config, symbols)
+        self.scores = nn.Sequential(
+            nn.RMSNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * width, answers),
+        )
+
+    def forward(
+        self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
+    ) -> Float[Tensor, "g t answers"]:
+        """Logits."""
+        return self.scores(self.around(operations, relations, nodes))

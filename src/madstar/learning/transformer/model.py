@@ -7,7 +7,7 @@ from torch import nn
 from ..features import OperationTable
 from .config import TransformerConfig
 from .encoder import GraphEncoder
-from .heads import GapHead, NextHead, OperationHead, SourceHead
+from .heads import GapHead, HiddenHead, NextHead, SourceHead
 
 
 class GraphTransformer(nn.Module):
@@ -23,7 +23,7 @@ class GraphTransformer(nn.Module):
         self.config, self.table, self.labels = config, table, labels
         width, operations = config.width, len(table)
         self.encoder = GraphEncoder(config, table)
-        self.operation = OperationHead(width, operations)
+        self.operation = HiddenHead(config, table.size, operations)
         self.link = SourceHead(width, config.order)
         self.gap = GapHead(config, table.size)
         self.next = NextHead(config, table.size, operations)

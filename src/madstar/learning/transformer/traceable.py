@@ -38,7 +38,8 @@ class Traceable(nn.Module):
     ) -> tuple[Float[Tensor, "g t operations"], Float[Tensor, "g 1+t"], Float[Tensor, "g width"]]:
         """Scores of operations, logits of gaps, the graphs' vectors. `nodes` must be below t."""
         tokens, pooled = self.encoder.encode(operations, columns, attributes, relations, orders, nodes)
-        return self.operation(tokens), self.gap(tokens, pooled, operations, relations, nodes), pooled
+        read = (operations, relations, nodes)
+        return self.operation(tokens, *read), self.gap(tokens, pooled, *read), pooled
 
 
 class SmallTransformer(Traceable):

@@ -81,7 +81,7 @@ class Network:
                 torch.manual_seed(seed)
                 trainer.model.encoder = encoder(self.config, data.table).to(self.device)  # type: ignore[assignment]
             _without_pairs(trainer.model)
-            trainer.model.next.local.wired = trainer.model.gap.local.wired = encoder is not SequenceEncoder
+            _wired(trainer.model, encoder is not SequenceEncoder)
             trainer.optimizer = _optimizer(trainer.model, settings)
         trainer.advance(settings.steps, self.progress)
         self.model, self.seconds = trainer.model, trainer.seconds
@@ -124,6 +124,12 @@ def _without_pairs(model: GraphTransformer) -> None:
     """
     for head in (model.link, model.next.sources):
         head.pair.weight.requires_grad_(False).zero_()
+
+
+def _wired(model: GraphTransformer, wired: bool) -> None:
+    """Whether the heads may read what a node is joined to."""
+    for local in (model.next.local, model.gap.local.around, model.operation.local.around):
+        local.wired = wired
 
 
 def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
