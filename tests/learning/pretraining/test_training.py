@@ -19,7 +19,7 @@ from madstar.errors import ConfigurationError, DataError
 from madstar.learning.datasets.answers import Next, Sources, Suspicion
 from madstar.learning.pretraining.answering import Masked, embeddings, predict
 from madstar.learning.pretraining.checkpoint import MODEL, TRAINING, WEIGHTS, load_model, save_training
-from madstar.learning.pretraining.losses import TRAINED, sums_of_losses
+from madstar.learning.pretraining.losses import TRAINED, local_loss, sums_of_losses
 from madstar.learning.pretraining.running import Told, _steps_in, stops, train
 from madstar.learning.pretraining.training import Trainer, TrainingSettings
 from madstar.learning.pretraining.validation import area_under_curve, reciprocal_rank
@@ -219,3 +219,25 @@ def test_torch_is_left_as_it_was(tmp_path):
     trainer.advance(2)
     assert time.monotonic() > 0
     torch.testing.assert_close(torch.rand(3), wanted)
+
+
+def test_nearby_completions_teach_the_local_context_and_nothing_else():
+    """One step with them and one without, from the same start and of the same questions."""
+    made = made_data()
+    without, beside = (
+        Trainer(made, replace(TINY, dropout=0.0), replace(SHORT, nearby=nearby)) for nearby in (0, 6)
+    )
+    assert without.drawn_nearby(0) == []
+    assert {question.task for question in beside.drawn_nearby(0)} == {"completion"}
+    loss = local_loss(beside.model, beside.drawn_nearby(0))
+    loss.backward()
+    touched = {name for name, p in beside.model.named_parameters() if p.grad is not None}
+    assert touched == {name for name, _ in beside.model.named_parameters() if name.startswith("next.local.")}
+    before = float(loss.detach())
+    beside.advance(12)
+    without.advance(12)
+    with torch.inference_mode():
+        after, other = (
+            float(local_loss(each.model.eval(), beside.drawn_nearby(0))) for each in (beside, without)
+        )
+    assert after < other < before

@@ -164,6 +164,20 @@ def _links(
     sums.add("link", loss.sum() + _MISSING * judged * known.sum(), float(known.sum()))
 
 
+def local_loss(model: GraphTransformer, asked: Sequence[Question]) -> Tensor:
+    """The mean loss of the next operations in these completions as the local context alone says them.
+
+    The encoder has no part in it, so many more nodes can be asked for the same time.
+    """
+    device = next(model.parameters()).device
+    batch = batch_of([q.features for q in asked]).to(device)
+    graph, node, _, answers = flat(asked, range(len(asked)), device)
+    known = answers >= 0
+    logits = model.next.local(batch, graph, node).float()
+    loss = F.cross_entropy(logits, answers.clamp_min(0), reduction="none") * known
+    return loss.sum() / known.sum().clamp_min(1)
+
+
 def _completions(
     model: GraphTransformer,
     batch: Batch,

@@ -24,16 +24,21 @@ from ..transformer.config import TransformerConfig
 from ..transformer.model import GraphTransformer
 from .data import TrainingData, class_weights
 from .drawing import draw_incomplete, draw_links, draw_operations
-from .losses import SHARES, TRAINED, WEIGHTS, Sums, sums_of_losses
+from .losses import SHARES, TRAINED, WEIGHTS, Sums, local_loss, sums_of_losses
 from .questions import Question, completion, questions, word
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How long and how fast. `graphs` are asked in a step; `part` is the most nodes of a graph's part."""
+    """How long and how fast.
+
+    `graphs` are asked in a step, and `nearby` more of which the local context alone is asked what comes next;
+    `part` is the most nodes of a graph's part.
+    """
 
     steps: int = 1500
     graphs: int = 16
+    nearby: int = 12
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: int = 50
@@ -113,6 +118,8 @@ class Trainer:
             for group in groups:
                 sums = sums_of_losses(self.model, group, self._class_weights, half=bool(gpus))
                 self._backward(sums, counts, told)
+            if nearby := self.drawn_nearby(self.step):
+                (WEIGHTS["completion"] * local_loss(self.model, nearby)).backward()
         for group_ in self.optimizer.param_groups:
             group_["lr"] = self.settings.learning_rate * self._rate()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
@@ -150,6 +157,12 @@ class Trainer:
         for number, entry in zip(tasks, entries, strict=True):
             found += self._asked(TRAINED[number], self.data.train[entry], rng)
         return found
+
+    def drawn_nearby(self, step: int) -> list[Question]:
+        """The completions of a step that the local context alone is asked."""
+        rng = np.random.default_rng([self.settings.seed, step, 1])
+        entries = rng.choice(len(self.data.train), self.settings.nearby, p=self.data.shares)
+        return [q for entry in entries for q in self._asked("completion", self.data.train[entry], rng)]
 
     def _asked(self, task: str, entry: str, rng: np.random.Generator) -> list[Question]:
         """Questions about one graph, one part of it where it is large."""

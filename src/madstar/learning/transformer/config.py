@@ -53,7 +53,7 @@ class TransformerConfig:
 
 
 SIZES: Mapping[str, TransformerConfig] = {
-    "tiny": TransformerConfig(width=32, layers=3, heads=2, buckets=512),
+    "tiny": TransformerConfig(width=24, layers=3, heads=2, buckets=128),
     "small": TransformerConfig(width=64, layers=4, heads=4, buckets=2048),
     "base": TransformerConfig(width=96, layers=5, heads=6),
     "large": TransformerConfig(width=192, layers=8, heads=8, expansion=4, buckets=8192),
