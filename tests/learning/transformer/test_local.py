@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.graph.graphs import alternating, bert
+from tests.graph.graphs import alternating, bert, llama
 from tests.graph.random_graphs import graphs
+from tests.learning.transformer.test_model import reordered
 
+from madstar.graph.folding import fold
 from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
 from madstar.learning.transformer.batch import batch_of
@@ -121,7 +124,8 @@ def around(local: LocalScores, v: GraphView, node: int) -> torch.Tensor:
         code[e.target, e.source] = ("gives", e.position)
         code[e.source, e.target] = ("takes", e.position)
     read = [node + offset for offset in local.around.beside]
-    for link in (("gives", 0), ("gives", 1), ("takes", 0), ("takes", 1)):
+    links = [("gives", 0), ("gives", 1), ("takes", 0), ("takes", 1)]
+    for link in links if len(local.around.beside) > 1 else links[:2]:
         read.append(min((j for j in range(len(v)) if code.get((node, j)) == link and j != node), default=-1))
     total = vectors(local.around.places, [ops[at] if 0 <= at < len(v) else 0 for at in read])
     return local.scores(total)
@@ -140,3 +144,26 @@ def test_surroundings_are_what_they_say(graph, order):
         for node in range(len(v)):
             expected = around(local, v, node)
             torch.testing.assert_close(found[number, node], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_order_the_order_of_independent_nodes_changes_nothing():
+    v = view(fold(llama()))
+    # The three that take one norm's result are made to differ: which of them comes first would be seen.
+    norm = next(i for i, n in enumerate(v.nodes) if sum(e.source == i for e in v.edges) == 3)
+    takers = [e.target for e in v.edges if e.source == norm]
+    others = dict(zip(takers, ("add", "mul", "view"), strict=True))
+    v = replace(v, nodes=tuple(replace(n, op=others.get(i, n.op)) for i, n in enumerate(v.nodes)))
+    changed = set()
+    for seed in range(6):
+        other, at = reordered(v, random.Random(seed))
+        for order in (False, True):
+            torch.manual_seed(0)
+            local = LocalScores(replace(TINY, order=order), TABLE.size, 3).eval()
+            with torch.inference_mode():
+                one, two = (
+                    local(batch.operations, batch.relations, batch.nodes)[0]
+                    for batch in (batch_of([features(each, TABLE)]) for each in (v, other))
+                )
+            if not torch.allclose(one[: len(v)], two[: len(v)][at], atol=1e-5):
+                changed.add(order)
+    assert changed == {True}

@@ -27,7 +27,7 @@ _ARGUMENTS = GIVES[:2]
 """Of so many of them the givers of these arguments are read too."""
 
 _BESIDE = (-2, -1, 1, 2)
-_LINKS = (*GIVES[:2], *TAKES[:2])
+_TAKERS = TAKES[:2]
 _NARROW = 16
 _EMPTY = 0
 
@@ -135,19 +135,15 @@ class LocalContext(nn.Module):
         idle &= (operations != _EMPTY) & (operations != BLOCK)
         counts = codes.new_zeros((len(node), self.symbols), dtype=torch.float32)
         counts.scatter_add_(1, operations, idle.float())
-        # Not a product of matrices: those round as their memory happens to lie, and a resumed training
-        # would not be the same bit for bit.
-        rows, symbols = counts.nonzero(as_tuple=True)
-        weighted = self.idle(symbols) * counts[rows, symbols].log1p()[:, None]
-        return weighted.new_zeros(len(node), weighted.shape[1]).index_add(0, rows, weighted)
+        return counts.log1p() @ self.idle.weight
 
 
 class Surroundings(nn.Module):
     """A vector of what stands around every node: its operation and those that it is joined to.
 
-    Of each node the givers and takers of the first two arguments count (of several the first in the order of
-    computation), and, with `order`, the two operations listed before it and after it. While not `wired`,
-    nothing is read of what it is joined to.
+    Of each node what gives its first two arguments counts, and, with `order`, what first takes its result as
+    such, and the two operations listed before it and after it. While not `wired`, nothing is read of what it
+    is joined to.
     """
 
     wired = True
@@ -155,10 +151,12 @@ class Surroundings(nn.Module):
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
         self.beside = (0, *(_BESIDE if config.order else ()))
+        # Which of several takers is the first hangs on the order; an argument has one giver.
+        self.links = (*_ARGUMENTS, *(_TAKERS if config.order else ()))
         giver, other, taker = (len(self.beside) + k for k in range(3))
-        together = [(0, giver), (0, giver, other), (0, taker), (giver, taker)]
-        together += [(2, 3), (1, 2), (3, 4)] if config.order else []
-        self.places = Places(config, symbols, len(self.beside) + len(_LINKS), together)
+        together = [(0, giver), (0, giver, other)]
+        together += [(0, taker), (giver, taker), (2, 3), (1, 2), (3, 4)] if config.order else []
+        self.places = Places(config, symbols, len(self.beside) + len(self.links), together)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
@@ -168,7 +166,7 @@ class Surroundings(nn.Module):
         graph = torch.arange(count, device=operations.device)[:, None, None]
         place = torch.arange(tokens, device=operations.device).expand(count, tokens)
         reads = [place + offset for offset in self.beside]
-        links = [first_of(relations, code) for code in _LINKS]
+        links = [first_of(relations, code) for code in self.links]
         reads += links if self.wired else [torch.full_like(link, -1) for link in links]
         return self.places(operations_at(operations, nodes, graph, torch.stack(reads, -1)))
 
