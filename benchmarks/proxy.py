@@ -11,8 +11,8 @@ that was interrupted goes on from the archive under --home. As language models t
 bytes: 256 tokens, 8 sequences a step, validation bits per byte; the learning rate is divided by as much as
 a model is wider than 64, and where several --rates are given, each architecture's best counts.
 
-`--lean` asks the first setting of each task alone, at the budget's first sweep point, with one seed: a fifth
-of the cost, under a name of its own.
+`--lean` asks the first setting of each task alone, at the budget's first sweep point, with one seed: about
+a fifth of the steps, under a name of its own.
 
 Whatever has ended is a line in benchmarks/results/proxy/, and what is there is not done again. Parts 0/2 and
 1/2 share the work between two processes. "analyse" prints tables of whatever is there

@@ -1,7 +1,7 @@
 """A table's rows as an archive, so that what was once measured can be learned from without training again.
 
-    python -m benchmarks.table_archive benchmarks/results/labels runs/labels
-    madstar learn dataset --archive runs/labels --out runs/labelled
+    python -m benchmarks.table_archive benchmarks/results/table runs/table
+    madstar learn dataset --archive runs/table --out runs/labelled
     python -m benchmarks.learning_predictor --data runs/labelled
 
 The archive is that of one search named "table": each architecture a candidate, each of its budgets an

@@ -120,8 +120,6 @@ def _read(home: Path) -> Iterator[tuple[str, Candidate, list[Row]]]:
 
 def _search(archive: Archive, run: RunRow) -> Iterator[tuple[str, Candidate, list[Row]]]:
     """A search's candidates. Equal text, data and training make budgets equal."""
-    from ...tasks.mechanistic import PROTOCOL_TASKS
-
     settings: dict[str, Any] = run.config.get("settings") or {}
     text = Path(str(settings.get("data", ""))).name or "text"
     known = {candidate.index: candidate for candidate in archive.candidates(run.id)}
@@ -136,7 +134,7 @@ def _search(archive: Archive, run: RunRow) -> Iterator[tuple[str, Candidate, lis
         sizes = _sizes(settings, (spec or {}).get("vocabulary_size") or vocabulary or 256)
         found: list[Row] = []
         for row in rows:
-            for name in (*_TRAINED, *PROTOCOL_TASKS):
+            for name in _TRAINED:
                 for value_name in (each for each in row.values if each.partition("@")[0] == name):
                     value = row.values[value_name]
                     if math.isfinite(value):

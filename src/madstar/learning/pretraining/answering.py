@@ -118,18 +118,16 @@ def _answers(model: GraphTransformer, asked: Sequence[Question], tokens: int) ->
 def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, encoded: Encoded) -> _Raw:
     tokens, count = encoded.tokens.float(), len(question.features)
     nothing = np.zeros(0)
+    own = slice(at, at + 1)
+    read = (batch.operations[own], batch.relations[own], batch.nodes[own])
     if question.task == "incomplete":
-        own = slice(at, at + 1)
-        read = (batch.operations[own], batch.relations[own], batch.nodes[own])
         logits = model.gap(tokens[own], encoded.pooled[own].float(), *read)
         return _Raw(_array(logits)[0, : 1 + count], _array(incomplete(logits)))
     if question.task == "classification":
-        return _Raw(_array(model.label(encoded.pooled[at : at + 1].float()))[0], nothing)
+        return _Raw(_array(model.label(encoded.pooled[own].float()))[0], nothing)
     first, node, positions, _ = flat([question], [0], tokens.device)
     graph = first + at
     if question.task == "operation":
-        own = slice(at, at + 1)
-        read = (batch.operations[own], batch.relations[own], batch.nodes[own])
         return _Raw(_array(model.operation(tokens[own], *read)[0, node].log_softmax(-1)), nothing)
     if question.task == "link":
         rows = source_rows(batch, graph, node, positions, own=False)

@@ -137,8 +137,10 @@ def _operations(
     sums: Sums,
 ) -> None:
     graph, node, _, answers = flat(asked, found, tokens.device)
-    every = model.operation(tokens, batch.operations, batch.relations, batch.nodes)
-    logits = every[graph, node].float()
+    picked = torch.tensor(found, device=tokens.device)  # rising
+    read = (batch.operations[picked], batch.relations[picked], batch.nodes[picked])
+    every = model.operation(tokens[picked], *read)
+    logits = every[torch.searchsorted(picked, graph), node].float()
     share = np.concatenate([np.full(len(asked[i].asked), len(asked[i].asked) ** -0.5) for i in found])
     weight = torch.as_tensor(share, dtype=torch.float32, device=tokens.device) * (answers != NOWHERE)
     if class_weights is not None:

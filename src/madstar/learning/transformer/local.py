@@ -83,6 +83,17 @@ def bucket(numbers: Int[Tensor, "*shape n"], buckets: int) -> Int[Tensor, "*shap
     return found % buckets
 
 
+def _scores(config: TransformerConfig, answers: int) -> nn.Sequential:
+    """What makes scores of a vector of places."""
+    return nn.Sequential(
+        nn.RMSNorm(config.width),
+        nn.Linear(config.width, 2 * config.width),
+        nn.GELU(),
+        nn.Dropout(config.dropout),
+        nn.Linear(2 * config.width, answers),
+    )
+
+
 class LocalContext(nn.Module):
     """Scores of what comes after a node, from the operations just before and from what is idle.
 
@@ -95,21 +106,15 @@ class LocalContext(nn.Module):
 
     def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
-        width, order = config.width, config.order
+        order = config.order
         self.reach, self.symbols = REACH if order else 1, symbols
         self.givers = min(_GIVERS, self.reach)
         first = self.reach  # the place of the giver of the node's first argument
         together = [(0, first), (0, first, first + 1)]
         together += [(0, 1), (0, 1, 2)] if order else []
         self.places = Places(config, symbols, self.reach + self.givers * len(_ARGUMENTS), together)
-        self.idle = nn.Embedding(symbols, width)
-        self.scores = nn.Sequential(
-            nn.RMSNorm(width),
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(2 * width, operations),
-        )
+        self.idle = nn.Embedding(symbols, config.width)
+        self.scores = _scores(config, operations)
         nn.init.normal_(self.idle.weight, std=0.3)
 
     def forward(
@@ -176,15 +181,8 @@ class LocalScores(nn.Module):
 
     def __init__(self, config: TransformerConfig, symbols: int, answers: int) -> None:
         super().__init__()
-        width = config.width
         self.around = Surroundings(config, symbols)
-        self.scores = nn.Sequential(
-            nn.RMSNorm(width),
-            nn.Linear(width, 2 * width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(2 * width, answers),
-        )
+        self.scores = _scores(config, answers)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
