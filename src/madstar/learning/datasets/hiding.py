@@ -185,6 +185,9 @@ def _check(view: GraphView, nodes: Collection[int]) -> None:
 
 
 def _nameless(node: ViewNode) -> ViewNode:
+    named = node.definition or node.name or node.path or any(value.name for value in node.outputs)
+    if not named and not any(weight.path for _, weight in node.weights):
+        return node  # trainings ask the same nodes again and again
     return replace(
         node,
         outputs=tuple(Value("", value.shape, value.dtype) for value in node.outputs),
@@ -200,6 +203,8 @@ def _nameless_weight(weight: Parameter) -> Parameter:
 
 
 def _nameless_block(block: ViewBlock) -> ViewBlock:
+    if not (block.definition or block.kind or block.path):
+        return block
     return replace(block, definition="", kind="", path="")
 
 

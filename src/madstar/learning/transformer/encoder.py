@@ -97,7 +97,8 @@ class GraphEncoder(nn.Module):
         """The bias of each layer.
 
         Both codes of a pair are looked up at once, in a table of sums: what is made for every pair is most of
-        the work of a large batch.
+        the work of a large batch. One row of the table at a time: so layers and heads come first, as attention
+        reads them, and nothing of the size of all pairs is copied, neither here nor for the gradients.
         """
         table, codes = self.pair_bias.weight, relations.int()
         never = torch.arange(CODES, device=table.device) == NONE
@@ -105,5 +106,6 @@ class GraphEncoder(nn.Module):
         if self.order_bias is not None:
             table = (table[:, None] + self.order_bias.weight).flatten(0, 1)
             codes = codes * ORDERS + orders.int()
-        bias = nn.functional.embedding(codes, table).unflatten(-1, (self.config.layers, self.config.heads))
-        return bias.permute(3, 0, 4, 1, 2).contiguous().unbind()
+        g, t, _ = codes.shape
+        bias = table.t().contiguous().index_select(1, codes.flatten())
+        return bias.view(self.config.layers, self.config.heads, g, t, t).transpose(1, 2).unbind()
