@@ -1,7 +1,7 @@
 """Does MAD predict anything? The same architectures scored on MAD's tasks, and trained on text.
 
     python -m benchmarks.proxy mad --budget quick [--dim 64] [--part 0/2]
-    python -m benchmarks.proxy mad --budget standard [--lean] [--dim 64] [--part 0/2]
+    python -m benchmarks.proxy mad --budget standard [--lean] [--repeats 1] [--dim 64] [--part 0/2]
     python -m benchmarks.proxy text [--widths 64,128] [--seeds 2] [--steps 400] [--part 0/2]
     python -m benchmarks.proxy analyse
 
@@ -11,8 +11,9 @@ that was interrupted goes on from the archive under --home. As language models t
 bytes: 256 tokens, 8 sequences a step, validation bits per byte; the learning rate is divided by as much as
 a model is wider than 64, and where several --rates are given, each architecture's best counts.
 
-`--lean` asks the first setting of each task alone, at the budget's first sweep point, with one seed: about
-a fifth of the steps, under a name of its own.
+`--lean` asks the first setting of each task alone, at the budget's first sweep point, with `--repeats` seeds:
+with one about a fifth of the steps of "standard" and half of those of "quick", under a name of its own.
+`--architectures N` are the first N, `--layers 8` those of so many layers.
 
 Whatever has ended is a line in benchmarks/results/proxy/, and what is there is not done again. Parts 0/2 and
 1/2 share the work between two processes. "analyse" prints tables of whatever is there
@@ -54,8 +55,8 @@ from madstar.tasks.mechanistic import PROTOCOL_TASKS
 from madstar.training import Budget, DivergedError, Trainer, TrainingSettings, evaluate
 
 from .machine import RESULTS, keep
-from .proxy_analysis import LEAN
 from .proxy_analysis import analyse as figures_of
+from .proxy_analysis import lean
 from .proxy_tables import markdown
 
 ATTENTION = "mh-attention"
@@ -155,6 +156,12 @@ def is_there(rows: Sequence[dict[str, Any]], **wanted: Any) -> bool:
     return any(all(row.get(key) == value for key, value in wanted.items()) for row in rows)
 
 
+def chosen_architectures(arguments: argparse.Namespace) -> list[Studied]:
+    """Those that were asked for."""
+    found = architectures()[: arguments.architectures]
+    return [each for each in found if arguments.layers in (None, len(each.layers))]
+
+
 def part_of(arguments: argparse.Namespace) -> tuple[int, int, Path]:
     """This part's number, how many there are, and its file."""
     part, parts = map(int, arguments.part.split("/"))
@@ -198,8 +205,9 @@ def score_all(arguments: argparse.Namespace) -> None:
         firsts = {setting.task: setting for setting in reversed(settings)}
         settings = tuple(setting for setting in settings if firsts[setting.task] is setting)
         points = chosen.sweep(protocol)[:1]
-        chosen = replace(chosen, name=LEAN, points=points, rungs=(1,), seeds=1)
-    for each in architectures()[: arguments.architectures][part::parts]:
+        name = lean(chosen.name)
+        chosen = replace(chosen, name=name, points=points, rungs=(1,), seeds=arguments.repeats)
+    for each in chosen_architectures(arguments)[part::parts]:
         about = {"architecture": each.name, "budget": chosen.name, "dim": arguments.dim}
         if is_there(read_rows(arguments.results), kind="mad", **about):
             continue
@@ -250,7 +258,7 @@ def jobs(arguments: argparse.Namespace) -> Iterator[tuple[Studied, Job]]:
     """Seed by seed and small widths first, so that what is there after an interrupt can be compared."""
     wanted = itertools.product(range(arguments.seeds), sorted(arguments.widths), arguments.rates)
     for seed, width, rate in wanted:
-        for each in architectures()[: arguments.architectures]:
+        for each in chosen_architectures(arguments):
             yield each, Job(each.name, width, seed, arguments.steps, rate)
 
 
@@ -310,9 +318,11 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="*", help="fewer tasks than MAD's six, for a trial")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--architectures", type=int, help="the first so many only")
+    parser.add_argument("--layers", type=int, help="those of so many layers alone")
     parser.add_argument("--widths", type=lambda text: [int(w) for w in text.split(",")], default=[64, 128])
     parser.add_argument("--rates", type=lambda text: [float(r) for r in text.split(",")], default=[5e-3])
     parser.add_argument("--lean", action="store_true", help="less of each task; see above")
+    parser.add_argument("--repeats", type=int, default=1, help="seeds on MAD's tasks where it is lean")
     parser.add_argument("--seeds", type=int, default=2, help="seeds on text")
     parser.add_argument("--steps", type=int, default=400, help="training steps on text")
     parser.add_argument("--part", default="0/1")

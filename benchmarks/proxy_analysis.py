@@ -17,8 +17,13 @@ from scipy.stats import chi2
 
 from .rank_correlation import Estimate, draw_weights, tau
 
-LEAN = "standard, lean"
-SCORED = ("quick", LEAN, "standard")
+
+def lean(budget: str) -> str:
+    """The name under which less of a budget is kept: the first setting of each task, one rate."""
+    return f"{budget}, lean"
+
+
+SCORED = (lean("quick"), "quick", lean("standard"), "standard")
 BUDGETS = (*SCORED, "full")
 LEAST = 4
 """Architectures from which a correlation is told."""
@@ -217,7 +222,8 @@ def task_agreement(known: Known, rows: Rows, draws: int) -> list[dict[str, Any]]
     """Each task at the quick budget against itself at a larger one."""
     names = [each["name"] for each in known]
     found = []
-    for task, budget in itertools.product(tasks_of(rows, "quick"), BUDGETS[1:]):
+    larger = BUDGETS[BUDGETS.index("quick") + 1 :]
+    for task, budget in itertools.product(tasks_of(rows, "quick"), larger):
         one, other = (mad_figure(rows, each, (task,)) for each in ("quick", budget))
         own = correlation(one, other, names, draws)
         if own is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.graph.graphs import Block, graph_of
 from tests.learning.generator.test_generator import SIZES, WORLD
 
 from madstar.graph.inference import Inference
+from madstar.graph.model import Graph
 from madstar.learning.generator.allowed import options
 from madstar.learning.generator.decisions import SYMBOLS, domain_of, encode
 from madstar.learning.generator.draft import Limits
@@ -17,7 +21,7 @@ from madstar.learning.generator.scoring import surprises
 from madstar.learning.generator.seen import BESIDE, CANDIDATE, TYPE, seen
 from madstar.learning.generator.space import Space
 from madstar.learning.generator.state import State
-from madstar.learning.generator.training import batched
+from madstar.learning.generator.training import batched, decisions_of_a_batch, train
 
 
 def stepwise(network: Network, space: Space, numbers: tuple[int, ...], cut: int = 0) -> list[float]:
@@ -101,3 +105,34 @@ def test_batches_hold_every_example_once() -> None:
     assert sorted(each for batch in batches for each in batch) == list(range(1000))
     spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in batches]
     assert sum(spread) / len(spread) < 10
+
+
+def test_a_decision_of_a_short_example_counts_as_one_of_a_long_one() -> None:
+    """Short examples stand in larger batches; what a batch counts for is the number of its decisions."""
+    lengths = [10] * 600 + [100] * 400
+    batches = batched(lengths, torch.Generator().manual_seed(1))
+    decisions = [sum(lengths[i] for i in batch) for batch in batches]
+    usual = decisions_of_a_batch(lengths)
+    assert usual == 16 * 46
+    assert sum(abs(many - usual) < 0.15 * usual for many in decisions) > 0.8 * len(decisions)
+
+
+def chain(many: int) -> Graph:
+    """A linear map, and so many activations after it."""
+    block = Block("Chain")
+    value = block.linear(block.input("x", "batch", "length", 8), "up", 8)
+    for _ in range(many):
+        value = block.node("relu", {"input": value}, block.shape(value))
+    return graph_of("chain", [block.done(value)])
+
+
+def test_training_learns_how_often_a_graph_ends_early() -> None:
+    """As many graphs end after two items as go on to nine; that these have more decisions says nothing."""
+    graphs = [chain(1), chain(8)] * 24
+    examples = examples_of(graphs, ["x"] * len(graphs), 160, least=1)
+    sizes = replace(SIZES, dropout=0.0)
+    network, _ = train(examples, sizes, seed=0, minutes=None, steps=200, progress=None)
+    short = examples.examples[0].numbers
+    ends = short.index(examples.space.number(("outputs",)))
+    surprise = stepwise(network, examples.space, short)[ends - 1]
+    assert 0.4 < math.exp(-surprise) < 0.6

@@ -51,33 +51,58 @@ def train(
         losses: list[list[float]] = [[] for _ in range(100)]
         batches: list[list[int]] = []
         lengths = [len(example.numbers) for example in examples.examples]
+        usual = decisions_of_a_batch(lengths)
         while done < 1:
             if not batches:
                 batches = batched(lengths, order)
             batch = [examples.examples[i] for i in batches.pop()]
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, 20 * done + 0.02) * (0.5 + 0.5 * math.cos(math.pi * done))
-            loss = torch.cat([each for _, each in surprises(network, batch, examples.space)]).mean()
+            surprise = torch.cat([each for _, each in surprises(network, batch, examples.space)])
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            (surprise.sum() / usual).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
-            losses[min(99, int(done * 100))].append(loss.item())
+            loss = surprise.mean().item()
+            losses[min(99, int(done * 100))].append(loss)
             step += 1
             shares = [step / steps] if steps else []
             if minutes:
                 shares.append((time.monotonic() - begun) / (60 * minutes))
             done = max(shares)
             if progress is not None:
-                progress(min(1.0, done), loss.item())
+                progress(min(1.0, done), loss)
     return network.eval(), [sum(each) / len(each) for each in losses if each]
 
 
+def decisions_of_a_batch(lengths: Sequence[int]) -> float:
+    """How many decisions `BATCH` examples of these lengths have on average."""
+    return BATCH * sum(lengths) / max(1, len(lengths))
+
+
 def batched(lengths: Sequence[int], order: torch.Generator) -> list[list[int]]:
-    """Every example once, in batches of about one length, in random order."""
+    """Every example once, in batches of about one length and as many decisions as usual, in random order.
+
+    So a batch is of few long examples or of many short ones, and a decision counts the same in all. Were it
+    as many examples each time, and the loss a batch's mean, decisions of short examples would count for
+    more, and what is drawn would end too soon.
+    """
     drawn = torch.randperm(len(lengths), generator=order).tolist()
     found = []
     for first in range(0, len(drawn), BATCH * ALIKE):
         some = sorted(drawn[first : first + BATCH * ALIKE], key=lambda i: lengths[i])
-        found += [some[i : i + BATCH] for i in range(0, len(some), BATCH)]
+        found += _filled(some, lengths, decisions_of_a_batch(lengths))
     return [found[i] for i in torch.randperm(len(found), generator=order).tolist()]
+
+
+def _filled(numbers: Sequence[int], lengths: Sequence[int], most: float) -> list[list[int]]:
+    """The numbers in a row, a new batch wherever the one before has enough."""
+    found: list[list[int]] = []
+    full = most
+    for number in numbers:
+        if full >= most:
+            found.append([])
+            full = 0.0
+        found[-1].append(number)
+        full += lengths[number]
+    return found

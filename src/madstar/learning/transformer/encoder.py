@@ -97,8 +97,8 @@ class GraphEncoder(nn.Module):
         """The bias of each layer.
 
         Both codes of a pair are looked up at once, in a table of sums: what is made for every pair is most of
-        the work of a large batch. One row of the table at a time: so layers and heads come first, as attention
-        reads them, and nothing of the size of all pairs is copied, neither here nor for the gradients.
+        the work of a large batch. One row of the table at a time: so layers and heads come first, as
+        attention reads them, and nothing of the size of all pairs is copied.
         """
         table, codes = self.pair_bias.weight, relations.int()
         never = torch.arange(CODES, device=table.device) == NONE
