@@ -1,7 +1,7 @@
 """The generator: what share of what it makes is valid, builds, runs, takes a step, is unique and novel.
 
     python -m benchmarks.learning_generator --museum runs/museum [--models N] [--genomes N] [--steps N]
-        [--n N] [--seed S ...] [--out FOLDER]
+        [--n N] [--seed S ...] [--out FOLDER] [--resume]
 
 cuts the graphs of a museum, random genomes and MAD's layers to blocks of 4 to 56 items, fits a generator to
 them, and draws graphs by the network, at two temperatures, and by trigrams of the same decisions, each with
@@ -13,6 +13,8 @@ among the graphs that it was fitted to. Both by structural hash. Rejected: the s
 were refused or undone. Mixers are drawn with masks, told to stand where a layer stands and to be causal: of
 those whole, the share that is. Seconds are of the process, on one thread.
 
+Each seed's figures are kept once they are there; `--resume` goes on from those of the same graphs and steps.
+
 Distances to the graphs that it was fitted to: of operations and of how often values are taken, half the sum
 of differences of shares (total variation); of items and of depth, the largest difference of cumulative shares
 (Kolmogorov and Smirnov). 0 is the same, 1 is apart. Beside them those of blocks of other random genomes, and
@@ -22,6 +24,7 @@ of as many of the training graphs themselves, which is as close as a sample come
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 from bisect import bisect_right
@@ -56,8 +59,9 @@ from madstar.learning.generator.ngram import Trigrams
 from madstar.learning.generator.search import Scorer, Settings, draw
 from madstar.learning.generator.state import State
 
-from .machine import keep
+from .machine import RESULTS, keep
 
+NAME = "learning_generator"
 COOL = 0.7
 """The other temperature at which is drawn: scores are divided by it."""
 MOST_PARAMETERS = 100_000_000
@@ -76,6 +80,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=150)
     parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, help="keep the generator of the first seed in this folder")
+    parser.add_argument("--resume", action="store_true", help="go on from the seeds that are kept")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     graphs, domains = corpus(asked.museum, asked.models, asked.genomes)
@@ -83,21 +88,31 @@ def main() -> None:
     examples = examples_of(graphs, domains, NetworkSizes().context)
     fitted_to = [graphs[number] for number in examples.kept]
     known = Looks.of(fitted_to)
-    result: dict[str, Any] = {
+    same = {
         "graphs": len(graphs), "examples": len(fitted_to), "decisions": len(examples.space),
-        "steps": asked.steps, "n": asked.n, "seconds of examples": time.process_time() - begun,
+        "steps": asked.steps, "n": asked.n,
     }  # fmt: skip
+    result: dict[str, Any] = same | {"seconds of examples": time.process_time() - begun}
     genomes = [block for g in other_genomes(asked.genomes) for block in blocks_of(g)]
     some = random.Random(0).sample(fitted_to, min(asked.n, len(fitted_to)))
     result["random genomes"] = Looks.of(distinct(genomes)).away(known)
     result["training graphs"] = Looks.of(some).away(known)
     print(result, flush=True)
-    rows: list[dict[str, Any]] = []
+    rows = seeds_kept(same) if asked.resume else []
     for seed in asked.seed:
+        if any(row["seed"] == seed for row in rows):
+            continue
         out = asked.out if not rows else None
         rows.append(measured(examples, graphs, domains, known, seed, asked.steps, asked.n, out))
-        keep("learning_generator", result | {"seeds": rows, "mean": together(rows)})
+        keep(NAME, result | {"seeds": rows, "mean": together(rows)})
     print(together(rows))
+
+
+def seeds_kept(same: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of seeds that were measured before with the same graphs and steps."""
+    path = RESULTS / f"{NAME}.json"
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    return kept["seeds"] if all(kept.get(name) == value for name, value in same.items()) else []
 
 
 def corpus(museum: Path, models: int | None, genomes: int) -> tuple[list[Graph], list[str]]:
