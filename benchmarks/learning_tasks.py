@@ -29,7 +29,7 @@ from madstar.learning.datasets.examples import TASKS
 from madstar.learning.evaluation.rows import of_data, read_rows
 from madstar.learning.evaluation.session import Step, Wanted, evaluate
 from madstar.learning.evaluation.table import document, text
-from madstar.learning.pretraining.training import TrainingSettings
+from madstar.learning.pretraining.settings import TrainingSettings
 
 from .machine import RESULTS, keep
 

@@ -85,6 +85,7 @@ def test_what_cannot_be_is_one_line(made, tmp_path):
     refused(train(made, "--resume", "--steps", "3", out="nothing"), "no training to resume")
     refused(train(made, "--steps", "3", "--minutes", "1", out="a"), "give one of them")
     refused(train(made, "--steps", "0", out="a"), "steps")
+    refused(train(made, "--steps", "1", "--processes", "0", out="a"), "--processes 0")
     refused(train(made, "--steps", "1", "--size", "vast", out="a"), "vast")
     refused(train(made, "--steps", "1", "--split", "alphabet", out="a"), "alphabet")
     refused(train(tmp_path, "--steps", "1"), "no dataset")

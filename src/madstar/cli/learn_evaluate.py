@@ -64,7 +64,7 @@ def evaluate(
     from ..learning.evaluation.session import Wanted
     from ..learning.evaluation.session import evaluate as evaluated
     from ..learning.evaluation.table import document, shown, text
-    from ..learning.pretraining.training import TrainingSettings
+    from ..learning.pretraining.settings import TrainingSettings
 
     wanted = Wanted(
         tasks=tuple(task or TASKS),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,15 +46,20 @@ def train(
     split_seed: Annotated[int, typer.Option("--split-seed", help="Seed of the split.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in --out.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    processes: Annotated[
+        int | None, typer.Option(help="That share the training [default: one a core, 2 at most; 1 on a GPU].")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a graph transformer on all tasks of a dataset; it can be stopped and resumed at any time."""
     if minutes is not None and steps is not None:
         raise ConfigurationError("--minutes and --steps: give one of them")
+    if processes is not None and processes < 1:
+        raise ConfigurationError(f"--processes {processes}: give at least 1")
     from ..learning.datasets.dataset import Stored
     from ..learning.pretraining.reading import from_dataset
     from ..learning.pretraining.running import train as trained
-    from ..learning.pretraining.training import TrainingSettings
+    from ..learning.pretraining.settings import TrainingSettings
     from ..learning.transformer.config import find_size
 
     config = find_size(size)
@@ -59,6 +67,7 @@ def train(
     if steps is None and minutes is None:
         minutes = _MINUTES
     _check_place(out, resume)
+    place = _device(device)
     stored = Stored(data)
     typer.echo(f"Reading {len(stored.keys)} graphs of {data}", err=True)
     material = from_dataset(stored, split, split_seed)
@@ -71,8 +80,9 @@ def train(
             minutes=minutes,
             resume=resume,
             told={"split": split, "split_seed": split_seed},
-            device=_device(device),
+            device=place,
             watcher=watcher,
+            processes=_usual_processes(place) if processes is None else processes,
         )
     if as_json:
         print_document({"out": str(out), **facts})
@@ -135,6 +145,12 @@ def _check_place(out: Path, resume: bool) -> None:
         )
     if (out / MODEL).is_file():
         raise ConfigurationError(f"{out} holds a model: give another --out")
+
+
+def _usual_processes(device: str) -> int:
+    """As many as have a core each, two at most: what each draws anew grows with their number."""
+    forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
+    return min(2, len(os.sched_getaffinity(0))) if forks and device == "cpu" else 1
 
 
 def _device(name: str) -> str:

@@ -12,7 +12,7 @@ from madstar.learning.baselines.networks.learner import ENCODERS, Network, gat, 
 from madstar.learning.datasets.examples import Incomplete
 from madstar.learning.evaluation.running import Division, tried
 from madstar.learning.features import OperationTable, features
-from madstar.learning.pretraining.training import TrainingSettings
+from madstar.learning.pretraining.settings import TrainingSettings
 from madstar.learning.transformer.batch import batch_of
 from madstar.learning.transformer.config import TransformerConfig
 from madstar.learning.view import GraphView

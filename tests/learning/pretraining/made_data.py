@@ -10,7 +10,7 @@ from madstar.graph.folding import fold
 from madstar.learning.datasets import drawing
 from madstar.learning.datasets.examples import Classified
 from madstar.learning.pretraining.data import TrainingData, training_data
-from madstar.learning.pretraining.training import TrainingSettings
+from madstar.learning.pretraining.settings import TrainingSettings
 from madstar.learning.transformer.config import TransformerConfig
 from madstar.learning.view import GraphView, view
 

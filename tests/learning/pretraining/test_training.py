@@ -21,7 +21,8 @@ from madstar.learning.pretraining.answering import Masked, embeddings, predict
 from madstar.learning.pretraining.checkpoint import MODEL, TRAINING, WEIGHTS, load_model, save_training
 from madstar.learning.pretraining.losses import TRAINED, local_loss, sums_of_losses
 from madstar.learning.pretraining.running import Told, _steps_in, stops, train
-from madstar.learning.pretraining.training import Trainer, TrainingSettings
+from madstar.learning.pretraining.settings import TrainingSettings
+from madstar.learning.pretraining.training import Trainer
 from madstar.learning.pretraining.validation import area_under_curve, reciprocal_rank
 
 ROOT = Path(__file__).parents[3]
@@ -73,7 +74,7 @@ def test_training_lowers_the_losses_of_all_tasks():
     trainer = Trainer(
         made_data(), replace(TINY, dropout=0.0), replace(SHORT, steps=60, graphs=12, learning_rate=1e-2)
     )
-    asked = [question for step in range(1000, 1060) for question in trainer.drawn(step)]
+    asked = [question for step in range(1000, 1060) for question in trainer.draws.questions(step)]
 
     def means() -> dict[str, float]:
         trainer.model.eval()
@@ -227,9 +228,9 @@ def test_nearby_completions_teach_the_local_context_and_nothing_else():
     without, beside = (
         Trainer(made, replace(TINY, dropout=0.0), replace(SHORT, nearby=nearby)) for nearby in (0, 6)
     )
-    assert without.drawn_nearby(0) == []
-    assert {question.task for question in beside.drawn_nearby(0)} == {"completion"}
-    loss = local_loss(beside.model, beside.drawn_nearby(0))
+    assert without.draws.nearby(0) == []
+    assert {question.task for question in beside.draws.nearby(0)} == {"completion"}
+    loss = local_loss(beside.model, beside.draws.nearby(0))
     loss.backward()
     touched = {name for name, p in beside.model.named_parameters() if p.grad is not None}
     assert touched == {name for name, _ in beside.model.named_parameters() if name.startswith("next.local.")}
@@ -238,6 +239,6 @@ def test_nearby_completions_teach_the_local_context_and_nothing_else():
     without.advance(12)
     with torch.inference_mode():
         after, other = (
-            float(local_loss(each.model.eval(), beside.drawn_nearby(0))) for each in (beside, without)
+            float(local_loss(each.model.eval(), beside.draws.nearby(0))) for each in (beside, without)
         )
     assert after < other < before

@@ -14,7 +14,7 @@ from ..baselines.learner import Learner
 from ..baselines.networks.learner import ENCODERS, Network, Trained
 from ..datasets.examples import TASKS
 from ..predictor.learner import GraphProcess
-from ..pretraining.training import TrainingSettings
+from ..pretraining.settings import TrainingSettings
 from ..transformer.config import find_size
 from .rows import add_row, name_of, read_rows
 from .running import Corpus, Division, key, tasks_with_examples, tried

@@ -23,7 +23,8 @@ from ..features import COLUMNS, OperationTable
 from ..transformer.config import TransformerConfig
 from ..transformer.model import GraphTransformer
 from ..transformer.relations import CODES
-from .training import Trainer, TrainingSettings
+from .settings import TrainingSettings
+from .training import Trainer
 
 SCHEMA = "madstar.graph-transformer/2"
 MODEL, WEIGHTS, TRAINING = "model.json", "model.safetensors", "training.safetensors"

@@ -20,7 +20,9 @@ from .checkpoint import (
     saved_settings,
 )
 from .data import TrainingData
-from .training import Trainer, TrainingSettings
+from .settings import TrainingSettings
+from .sharing import sharing
+from .training import Trainer
 from .validation import validate
 
 _VALIDATIONS = 8
@@ -53,6 +55,7 @@ def train(
     device: str | torch.device = "cpu",
     watcher: Callable[[Told], None] | None = None,
     save_seconds: float = 60.0,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Train a transformer into a folder; returns the facts written beside the model.
 
@@ -68,17 +71,19 @@ def train(
         device: Where to compute; on a GPU in bfloat16.
         watcher: Told after every step.
         save_seconds: How often the state is saved.
+        processes: How many share each step. The model is the same up to rounding.
 
     Raises:
-        ConfigurationError: no minutes at all.
+        ConfigurationError: no minutes or processes at all, or several processes where they cannot be had.
         DataError: nothing to resume, or another training than this.
+        WorkerError: a process that shares the training has ended; it can be resumed.
     """
     if minutes is not None and not minutes > 0:
         raise ConfigurationError(f"minutes is {minutes:g}: give more than 0")
     if resume:
         config, settings = saved_settings(out)
     elif minutes is not None:
-        settings = replace(settings, steps=_steps_in(minutes, data, config, settings, device))
+        settings = replace(settings, steps=_steps_in(minutes, data, config, settings, device, processes))
     trainer = Trainer(data, config, settings, device)
     if resume:
         load_training(trainer, out)
@@ -94,16 +99,18 @@ def train(
             save_training(trainer, out)
             saved = time.monotonic()
 
-    for until in stops(trainer.step, settings.steps):
-        trainer.advance(until, progress)
-        scores = validate(trainer.model, data.valid, data.views)
-        figure = scores.get("mean", float(trainer.step))  # with nothing to choose by, the last is the best
-        if trainer.best is None or figure >= trainer.best[0]:
-            trainer.best = (figure, trainer.step)
-            facts = _facts(trainer, scores) | dict(told or {})
-            save_model(trainer.model, out, facts)
-        save_training(trainer, out)
-        saved = time.monotonic()
+    with sharing(trainer, processes):
+        for until in stops(trainer.step, settings.steps):
+            trainer.advance(until, progress)
+            scores = validate(trainer.model, data.valid, data.views)
+            # With nothing to choose by, the last is the best.
+            figure = scores.get("mean", float(trainer.step))
+            if trainer.best is None or figure >= trainer.best[0]:
+                trainer.best = (figure, trainer.step)
+                facts = _facts(trainer, scores) | dict(told or {})
+                save_model(trainer.model, out, facts)
+            save_training(trainer, out)
+            saved = time.monotonic()
     (out / TRAINING).unlink(missing_ok=True)
     return facts or _read_facts(out)
 
@@ -136,12 +143,14 @@ def _steps_in(
     config: TransformerConfig,
     settings: TrainingSettings,
     device: str | torch.device,
+    processes: int = 1,
 ) -> int:
     """How many steps fit, by a trial of a few."""
     trial = Trainer(data, config, replace(settings, steps=10_000), device)
-    trial.advance(1)  # the first takes longer
-    before = trial.seconds
-    trial.advance(2)
-    trial.advance(2 + _TRIAL, stop=lambda: trial.seconds > 6 * minutes)
+    with sharing(trial, processes):
+        trial.advance(1)  # the first takes longer
+        before = trial.seconds
+        trial.advance(2)
+        trial.advance(2 + _TRIAL, stop=lambda: trial.seconds > 6 * minutes)
     each = max(1e-4, (trial.seconds - before) / (trial.step - 1))
     return max(1, int((minutes * 60 - trial.seconds) / (each * _OVERHEAD)))

@@ -13,7 +13,8 @@ from ...datasets.examples import Classified
 from ...features import OperationTable
 from ...pretraining.answering import Masked, predict
 from ...pretraining.data import training_data
-from ...pretraining.training import Trainer, TrainingSettings
+from ...pretraining.settings import TrainingSettings
+from ...pretraining.training import Trainer
 from ...transformer.config import TransformerConfig
 from ...transformer.model import GraphTransformer
 from ..learner import Views
