@@ -55,7 +55,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.model = GraphTransformer(config, data.table, data.classes).to(self.device)
-        self.optimizer = _optimizer(self.model, settings)
+        self.optimizer = optimizer_of(self.model, settings)
         self.step, self.seconds, self.nodes = 0, 0.0, 0
         self.losses: dict[str, float] = {}
         self.best: tuple[float, int] | None = None
@@ -148,10 +148,11 @@ def _weight(asked: list[Question], task: str) -> float:
     return float(len(found))
 
 
-def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW, without decay on vectors and biases of pairs."""
-    decayed = [p for p in model.parameters() if p.ndim >= 2 and p.shape[-1] > 1]
-    others = [p for p in model.parameters() if not (p.ndim >= 2 and p.shape[-1] > 1)]
+def optimizer_of(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW for what is trained, without decay on vectors and biases of pairs."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim >= 2 and p.shape[-1] > 1]
+    others = [p for p in trained if not (p.ndim >= 2 and p.shape[-1] > 1)]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -14,7 +14,7 @@ from ...features import OperationTable
 from ...pretraining.answering import Masked, predict
 from ...pretraining.data import training_data
 from ...pretraining.settings import TrainingSettings
-from ...pretraining.training import Trainer
+from ...pretraining.training import Trainer, optimizer_of
 from ...transformer.config import TransformerConfig
 from ...transformer.model import GraphTransformer
 from ..learner import Views
@@ -83,7 +83,7 @@ class Network:
                 trainer.model.encoder = encoder(self.config, data.table).to(self.device)  # type: ignore[assignment]
             _without_pairs(trainer.model)
             _wired(trainer.model, encoder is not SequenceEncoder)
-            trainer.optimizer = _optimizer(trainer.model, settings)
+            trainer.optimizer = optimizer_of(trainer.model, settings)
         trainer.advance(settings.steps, self.progress)
         self.model, self.seconds = trainer.model, trainer.seconds
 
@@ -131,15 +131,3 @@ def _wired(model: GraphTransformer, wired: bool) -> None:
     """Whether the heads may read what a node is joined to."""
     for local in (model.next.local, model.gap.local.around, model.operation.local.around):
         local.wired = wired
-
-
-def _optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """The same as the transformer's."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2 and p.shape[-1] > 1]
-    others = [p for p in trained if not (p.ndim >= 2 and p.shape[-1] > 1)]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
