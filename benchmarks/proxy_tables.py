@@ -88,7 +88,7 @@ def _finding_lines(result: Mapping[str, Any]) -> list[str]:
     for row in result["share"]:
         less = row["less_quarter"]
         cells = ("", "") if row["share"] == 0.25 else (_plus_minus(less), less["verdict"])
-        value = f"{abs(row['value']):.3f} ± {row['error']:.3f}"
+        value = _with_error(f"{abs(row['value']):.3f}", row["error"])
         lines.append(_row(row["measure"], row["mixer"], f"{row['share']:.0%}", value, *cells))
     lines.append("\nDifferences on text are of bits per byte negated: above 0 is better.")
     return lines
@@ -103,7 +103,12 @@ def _filled(lines: Sequence[str]) -> list[str]:
 
 
 def _plus_minus(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:+.3f} ± {row['error']:.3f}"
+    return _with_error(f"{row['value']:+.3f}", row["error"])
+
+
+def _with_error(value: str, error: float) -> str:
+    """Without what is not known: one seed says nothing of others."""
+    return value if math.isnan(error) else f"{value} ± {error:.3f}"
 
 
 def _estimate(three: Sequence[float], places: int = 2) -> str:

@@ -18,6 +18,7 @@ from benchmarks.proxy_analysis import (
     by_share,
     chosen_set,
     correlation,
+    findings,
     spearman,
     striped_differences,
     task_seconds,
@@ -41,7 +42,7 @@ NAMES = [each["name"] for each in KNOWN]
 def mad(name: str, tasks: dict[str, float], budget: str = "quick", error: float = 0.01) -> dict[str, Any]:
     found = {task: {"score": score, "error": error} for task, score in tasks.items()}
     row = {"kind": "mad", "architecture": name, "budget": budget, "dim": 64, "tasks": found, "error": error}
-    return {**row, "score": sum(tasks.values()) / len(tasks)}
+    return {**row, "score": sum(tasks.values()) / len(tasks), "seeds": 2}
 
 
 def spent(name: str, task: str, seconds: float, point: str = "a") -> dict[str, Any]:
@@ -246,6 +247,15 @@ def test_striped_against_its_own_family_only() -> None:
     assert own["mh-attention"]["verdict"] == "better"
     assert own["mh-attention"]["error"] == pytest.approx(math.hypot(0.01, 0.01))
     assert own["mamba + attention, mixers first"]["against"] == BLOCKED
+
+
+def test_scores_of_one_seed_have_no_error_and_so_no_verdict() -> None:
+    rows = [mad(name, {"recall": 0.1 + len(name) / 100}) | {"seeds": 1} for name in NAMES]
+    found = findings(KNOWN, rows)
+    assert {row["verdict"] for row in found["striped"]} == {"unknown"}
+    assert {row["less_quarter"]["verdict"] for row in found["share"]} == {"unknown"}
+    several = findings(KNOWN, [row | {"seeds": 2} for row in rows])
+    assert "better" in {row["verdict"] for row in several["striped"]}
 
 
 def test_shares_against_a_quarter() -> None:
