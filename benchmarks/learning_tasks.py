@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learner", nargs="*", default=[], help="these alone, by name")
     parser.add_argument("--without-networks", action="store_true")
     parser.add_argument("--steps", type=int, default=TrainingSettings().steps, help="of networks")
-    parser.add_argument("--size", default="base", help="of networks: small, base or large")
+    parser.add_argument("--size", default="base", help="of networks, as of madstar learn train")
     parser.add_argument("--device", default="cpu", help="of networks")
     parser.add_argument("--part", default="0/1", help="every n-th split seed from the k-th on: k/n")
     parser.add_argument("--rows", type=Path, default=ROWS)

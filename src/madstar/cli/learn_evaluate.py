@@ -43,7 +43,7 @@ def evaluate(
         ),
     ] = False,
     steps: Annotated[int | None, typer.Option(help="Of networks [default: as madstar learn train].")] = None,
-    size: Annotated[str, typer.Option(help="Of networks: small, base or large.")] = "base",
+    size: Annotated[str, typer.Option(help="Of networks, as of madstar learn train.")] = "base",
     learner: Annotated[
         list[str] | None, typer.Option("--learner", help="This learner alone; once for each.")
     ] = None,

@@ -40,7 +40,9 @@ def train(
         float | None, typer.Option(help=f"Time to train [default: {_MINUTES:g}, without --steps].")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Instead of minutes, steps.")] = None,
-    size: Annotated[str, typer.Option(help="small, base or large.")] = "base",
+    size: Annotated[
+        str, typer.Option(help="tiny, small, base or large, with changes such as base,layers=6,width=120.")
+    ] = "base",
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     split: Annotated[str, typer.Option(help="random, family, strict, size or generated.")] = "family",
     split_seed: Annotated[int, typer.Option("--split-seed", help="Seed of the split.")] = 0,

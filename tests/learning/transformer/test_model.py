@@ -172,3 +172,30 @@ def test_sizes_by_name():
     counts = {name: GraphTransformer(size, table).parameter_count for name, size in SIZES.items()}
     assert list(counts.values()) == sorted(counts.values())
     assert 200_000 < counts["tiny"] < 400_000
+
+
+def test_a_size_by_name_and_by_what_it_differs_in():
+    assert find_size("small") is SIZES["small"]
+    assert find_size("small, layers=6") == replace(SIZES["small"], layers=6)
+    assert find_size("width=128,heads=8,dropout=0.2,order=false") == replace(
+        SIZES["base"], width=128, heads=8, dropout=0.2, order=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("small,depth=3", "depth=3"),
+        ("small,layers", "a whole number"),
+        ("layers=many", "a whole number"),
+        ("layers=2.5", "a whole number"),
+        ("order=perhaps", "true or false"),
+        ("dropout=x", "a number"),
+        ("width=97", "even and divisible"),
+        ("", "sizes are"),
+    ],
+)
+def test_a_size_that_cannot_be_is_one_line(said, why):
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        find_size(said)
+    assert "\n" not in str(caught.value)

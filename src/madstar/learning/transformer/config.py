@@ -60,8 +60,30 @@ SIZES: Mapping[str, TransformerConfig] = {
 }
 
 
-def find_size(name: str) -> TransformerConfig:
-    """A size by name. Raises ConfigurationError for another."""
+def find_size(said: str) -> TransformerConfig:
+    """A size by name, or by what it differs in: "small", "small,layers=6", "width=128,heads=8" (of base).
+
+    Raises ConfigurationError for another name or field, and for impossible sizes.
+    """
+    first, *rest = [part.strip() for part in said.split(",")]
+    name, changes = ("base", [first, *rest]) if "=" in first else (first, rest)
     if name not in SIZES:
         raise ConfigurationError(f"there is no size {name!r}; sizes are {', '.join(SIZES)}")
-    return SIZES[name]
+    size = SIZES[name]
+    if not changes:
+        return size
+    return TransformerConfig.from_dict(size.to_dict() | dict(_change(size, each) for each in changes))
+
+
+def _change(size: TransformerConfig, change: str) -> tuple[str, int | float | bool]:
+    """What "layers=6" says."""
+    field, _, value = (part.strip() for part in change.partition("="))
+    if field not in (known := size.to_dict()):
+        raise ConfigurationError(f"{change!r} is no change of a size: give NAME=VALUE of {', '.join(known)}")
+    try:
+        if isinstance(known[field], bool):
+            return field, {"true": True, "false": False}[value.lower()]
+        return field, type(known[field])(value)
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number"}.get(type(known[field]), "a number")
+        raise ConfigurationError(f"{field} is {value!r}: give {kind}") from None
