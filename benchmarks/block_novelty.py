@@ -21,6 +21,7 @@ from madstar.graph.hashing import structural_hash
 from madstar.learning.datasets.dataset import Stored
 from madstar.learning.generator import blocks_of
 
+from .learning_generator import items
 from .machine import keep
 
 SIZES = ((4, 6), (7, 12), (13, 24), (25, 56))
@@ -34,26 +35,26 @@ def main() -> None:
     stored = Stored(parser.parse_args().data)
     families = stored.families()
     blocks: dict[str, set[str]] = defaultdict(set)
-    items: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for key in stored.keys:
         if stored.row(key)["source"] not in ("transformers", "timm"):
             continue
         for block in blocks_of(stored.graph(key)):
             hashed = structural_hash(block)
             blocks[families[key]].add(hashed)
-            items[hashed] = sum(len(definition.items) for definition in block.definitions.values())
-    result = {"data": stored.hash, "blocks": len(items), **new_shares(blocks, items)}
+            sizes[hashed] = items(block)
+    result = {"data": stored.hash, "blocks": len(sizes), **new_shares(blocks, sizes)}
     print(result)
     print("kept in", keep("block_novelty", result))
 
 
-def new_shares(blocks: Mapping[str, Set[str]], items: Mapping[str, int]) -> dict[str, Any]:
+def new_shares(blocks: Mapping[str, Set[str]], sizes: Mapping[str, int]) -> dict[str, Any]:
     """Of the blocks of each family the share that no other has: mean over families, of all, by size."""
     having = Counter(each for own in blocks.values() for each in own)
     new = {family: [having[each] == 1 for each in own] for family, own in blocks.items() if own}
     by_size = {}
     for least, most in SIZES:
-        some = [having[e] == 1 for own in blocks.values() for e in own if least <= items[e] <= most]
+        some = [having[e] == 1 for own in blocks.values() for e in own if least <= sizes[e] <= most]
         by_size[f"{least}-{most}"] = {"blocks": len(some), "new": mean(some) if some else None}
     return {
         "families": len(new),

@@ -5,8 +5,8 @@
 
 DIR is what `madstar learn dataset --out DIR` wrote. Every size is trained by each number of processes in
 turn, round after round, some steps each time, the first two of which do not count. Nodes are those that the
-whole model is asked about (the local context's windows come on top). The medians over the rounds are told,
-and how many steps the 15 minutes of `madstar learn train` hold.
+whole model is asked about (the local context's windows come on top). Every process has one thread. The
+medians over the rounds are told, and how many steps the 15 minutes of `madstar learn train` hold.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import statistics
 import time
 from collections import defaultdict
 from pathlib import Path
+
+import torch
 
 from madstar.learning.datasets.dataset import Stored
 from madstar.learning.pretraining.data import TrainingData
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
+    torch.set_num_threads(1)
     stored = Stored(asked.data)
     data = from_dataset(stored)
     found: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)

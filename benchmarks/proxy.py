@@ -12,7 +12,8 @@ bytes: 256 tokens, 8 sequences a step, validation bits per byte; the learning ra
 a model is wider than 64, and where several --rates are given, each architecture's best counts.
 
 `--lean` asks the first setting of each task alone, at the budget's first sweep point, with `--repeats` seeds:
-with one about a fifth of the steps of "standard" and half of those of "quick", under a name of its own.
+with one an eighth of the trainings of "standard" and a quarter of those of "quick", before races end any.
+It has a name of its own.
 `--architectures N` are the first N, `--layers 8` those of so many layers.
 
 Whatever has ended is a line in benchmarks/results/proxy/, and what is there is not done again. Parts 0/2 and
