@@ -10,8 +10,9 @@ graph check` finds no error in and nothing dead. What is valid, and of at most 1
 activations, is built with fresh weights and run at the sizes of its symbols; a step of gradient descent is
 taken on the sum of squares of its outputs, which must stay finite. Unique: among those drawn. Novel: not
 among the graphs that it was fitted to. Both by structural hash. Rejected: the share of drawn decisions that
-were refused or undone. Mixers are drawn with masks, told to stand where a layer stands and to be causal: of
-those whole, the share that is. Seconds are of the process, on one thread.
+were refused or undone. Causal blocks and mixers are drawn with masks, told to stand where a layer stands and
+to be causal, mixers to bring tokens together too: of those whole, the shares that are and that do (of the
+causal). Seconds are of the process, on one thread.
 
 Each seed's figures are kept once they are there; `--resume` goes on from those of the same graphs and steps.
 
@@ -50,7 +51,7 @@ from madstar.learning.corpus.generated import mad_layers, random_genomes
 from madstar.learning.corpus.labels import domain
 from madstar.learning.corpus.museum import of_museum
 from madstar.learning.generator import Conditions, Generator, Tally, blocks_of, distinct
-from madstar.learning.generator.decisions import SYMBOLS
+from madstar.learning.generator.decisions import SYMBOLS, is_mixer
 from madstar.learning.generator.draft import Limits
 from madstar.learning.generator.examples import Examples, examples_of
 from madstar.learning.generator.generator import fitted
@@ -180,47 +181,33 @@ def measured(
     for way, scorer, checked, temperature, many in ways:
         row[way] = drawn(generator, scorer, known, checked, many, seed, temperature)
         print(way, row[way], flush=True)
-    row["mixers"] = mixers(generator, n // 4, seed)
-    print("mixers", row["mixers"], flush=True)
+    for what, mixing in (("causal", False), ("mixers", True)):
+        row[what] = placed(generator, n // 4, seed, mixing)
+        print(what, row[what], flush=True)
     return row
 
 
-def mixers(generator: Generator, n: int, seed: int) -> dict[str, float]:
-    """What asking for causal graphs in a layer's place gave, all of one width."""
+def placed(generator: Generator, n: int, seed: int, mixing: bool) -> dict[str, float]:
+    """What asking for causal graphs in a layer's place gave, all of one width; with `mixing` for mixers."""
     tally, begun = Tally(), time.process_time()
-    asked = Conditions(width=128, most_parameters=1_000_000, causal=True)
+    asked = Conditions(width=128, most_parameters=1_000_000, causal=True, mixes=mixing)
     graphs: list[Graph] = []
     with suppress(MadstarError):  # too few were found: none is what it gave
         graphs = generator.generate(n, seed, asked, distinct=True, tally=tally)
     seconds = time.process_time() - begun
     many = max(1, len(graphs))
+    mixed = sum(map(is_mixer, graphs))
+    whole = len(graphs) + tally.apart
     return {
         "found": len(graphs) / n,
-        "causal": len(graphs) / max(1, len(graphs) + tally.leaking),
+        "causal": whole / max(1, whole + tally.leaking),
+        "mixing": mixed / max(1, whole),
         "valid": sum(map(valid, graphs)) / many,
-        "mixing": sum(mixes(graph) for graph in graphs) / many,
         "trained": sum(stepped(graph)[2] for graph in graphs) / many,
         "items": mean([items(graph) for graph in graphs] or [0]),
         "rejected": tally.rejection_rate,
         "seconds per graph": seconds / many,
     }
-
-
-def mixes(graph: Graph) -> bool:
-    """Whether what it gives at a place depends on another place, as a forward pass shows."""
-    module = build(graph, generator=torch.Generator().manual_seed(0)).eval()
-    inputs = drawn_inputs(graph)
-    ((name, x),) = inputs.items()
-    with torch.no_grad():
-        before = first_of(module(**{name: x}))
-        after = first_of(module(**{name: torch.cat([x[:, :1] + 1, x[:, 1:]], 1)}))
-    return not torch.allclose(before[:, 1:], after[:, 1:], atol=1e-6)
-
-
-def first_of(given: Any) -> torch.Tensor:
-    """The first output of a module."""
-    found: torch.Tensor = given if isinstance(given, torch.Tensor) else next(iter(given.values()))
-    return found
 
 
 def drawn(

@@ -77,6 +77,8 @@ def test_like(model: Path, tmp_path: Path) -> None:
         (("generate", "--max-params=-3"), "--max-params -3"),
         (("generate", "--domain", "music"), "nothing of the domain 'music'"),
         (("generate", "--max-params", "3"), "the smallest graph"),
+        (("generate", "--grade", "bets"), "did you mean best"),
+        (("generate", "--grade", "best"), "fit a generator to graphs that were measured"),
         (("generate", "--min-params", "50", "--max-params", "20"), "no graph has both"),
         (("generate", "--model", "none"), "madstar learn generate --data makes one"),
     ],

@@ -40,7 +40,7 @@ def make_handler(setup):
             return {"hash": "0" * 16, "measured": len(payload.get("measured", ()))}
         if do == "corpus":
             (work / "corpus.json").write_text("[]")
-            return {"blocks": 0, "mixers": 0}
+            return {"blocks": 0}
         if do in ("genomes", "graphs"):
             return proposals(pool, payload, do)
         if do == "train":

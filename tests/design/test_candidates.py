@@ -24,11 +24,12 @@ from madstar.design.candidates import (
     whole_graph,
 )
 from madstar.design.limits import Limits
-from madstar.design.mixers import mixes, why_no_mixer
+from madstar.design.mixers import why_no_mixer
 from madstar.design.settings import make_settings
 from madstar.errors import ConfigurationError, GraphError
 from madstar.genome import sample
 from madstar.genome.variation import settle
+from madstar.graph.execution.mixing import mixes
 from madstar.graph.statistics import statistics
 
 from .conftest import WIDTH, some_limits

@@ -10,7 +10,6 @@ import pytest
 from madstar.design import models, proposing
 from madstar.design.asking import (
     GENERATOR,
-    MIXER,
     PREDICTOR,
     QUALITY,
     TEST,
@@ -88,41 +87,43 @@ def test_a_candidate_is_trained_and_tested(worker: Worker, tmp_path: Path) -> No
     assert tested["values"][TEST] == pytest.approx(once["values"][QUALITY], abs=1)
 
 
-def test_blocks_that_mix_are_known_by_their_domain() -> None:
-    named = {
-        models._domain(block, "other", WIDTH): block
-        for block in (shift_block(WIDTH, 2), linear_block(WIDTH, 8), backward_block(WIDTH))
-    }
-    assert set(named) == {MIXER, "other"}
-    assert structural_hash(named[MIXER]) == structural_hash(shift_block(WIDTH, 2))
+def test_what_is_a_mixer() -> None:
+    blocks = [
+        shift_block(WIDTH, 2),
+        linear_block(WIDTH, 8),
+        backward_block(WIDTH),
+        shift_block(WIDTH // 2, 2),
+    ]
+    assert [models._is_mixer(block, WIDTH) for block in blocks] == [True, False, False, False]
 
 
 def test_a_generator_is_fitted_and_what_it_makes_is_looked_at(worker: Worker, tmp_path: Path) -> None:
-    blocks = [(trained_block(WIDTH, by), MIXER) for by in range(1, 5)]
+    blocks = [(trained_block(WIDTH, by), "layer") for by in range(1, 5)]
     models.write_corpus(blocks, tmp_path / "corpus.json")
     assert [structural_hash(block) for block, _ in models.read_corpus(tmp_path / "corpus.json")] == [
         structural_hash(block) for block, _ in blocks
     ]
-    good = [of_graph(trained_block(WIDTH, 7)).to_dict()]
+    tried = [(of_graph(trained_block(WIDTH, 7 + n)).to_dict(), n / 2) for n in range(3)]
     facts = answer(
         worker,
         "generator",
         tmp_path / "a",
         corpus=str(tmp_path / "corpus.json"),
         former=None,
-        good=good,
+        tried=tried,
         seconds=4.0,
         seed=1,
     )
-    assert facts["good"] == 1
+    assert facts["tried"] == 3
     folder = str(tmp_path / "a" / GENERATOR)
+    assert load_generator(folder).facts.grades == {"unmeasured": 4, "best": 3, "middle": 1, "rest": 1}
     again = answer(
         worker,
         "generator",
         tmp_path / "again",
         corpus=str(tmp_path / "corpus.json"),
         former=folder,
-        good=[],
+        tried=[],
         seconds=1.0,
         seed=1,
     )
@@ -174,6 +175,6 @@ def test_shares_of_a_round() -> None:
 
 
 def test_generators_are_loaded_from_their_folder(tmp_path: Path) -> None:
-    fitted = models.fit_generator([(trained_block(WIDTH, 2), MIXER)], [], 0, steps=1)
+    fitted = models.fit_generator([(trained_block(WIDTH, 2), "layer")], [], 0, steps=1)
     fitted.save(tmp_path)
     assert isinstance(load_generator(str(tmp_path)), Generator)

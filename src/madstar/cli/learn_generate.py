@@ -57,6 +57,12 @@ def generate(
     causal: Annotated[
         bool, typer.Option("--causal", help="Such blocks of which no place depends on a later one.")
     ] = False,
+    mixes: Annotated[
+        bool, typer.Option("--mixes", help="Such causal ones that bring tokens together.")
+    ] = False,
+    grade: Annotated[
+        str, typer.Option(help="Like the best, middle or rest of what was measured when it was fitted.")
+    ] = "",
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the graphs to this folder, N.graph.json.")
@@ -68,7 +74,7 @@ def generate(
         raise ConfigurationError(f"--n {n}: give at least 1")
     generator = _generator(model, data, minutes, seed)
     conditions = _conditions(domain, width, most_parameters, least_parameters, most_items)
-    conditions = replace(conditions, residual=residual, causal=causal)
+    conditions = replace(conditions, residual=residual, causal=causal, mixes=mixes, grade=grade or None)
     if like:
         conditions = _like(generator, opened(like, None, like.startswith("hf:")), conditions)
     from ..learning.generator import Tally
@@ -113,38 +119,48 @@ def complete(
 def _generator(model: Path, data: Path | None, minutes: float, seed: int) -> Generator:
     import torch
 
-    from ..learning.generator import Generator, blocks_of, fit
+    from ..learning.generator import Generator, fit
 
     torch.set_num_threads(1)  # the network is too small to gain by more
     if data is None or (model / "generator.json").is_file():
         if data is not None:
             typer.echo(f"{model} holds a generator: it is taken as it is", err=True)
         return Generator.load(model)
-    from ..graph.hashing import structural_hash
-    from ..learning.datasets.dataset import Stored
-
     if not 0 < minutes <= 10_000:
         raise ConfigurationError(f"--minutes {minutes:g}: give more than 0")
-    stored = Stored(data)
-    typer.echo(f"Reading {len(stored.keys)} graphs of {data}", err=True)
-    found: dict[str, tuple[Graph, str]] = {}
-    with _shown("graphs cut to blocks") as told:
-        for number, key in enumerate(stored.keys, 1):
-            what = "genome" if stored.row(key)["source"] == "genome" else stored.row(key).get("domain") or ""
-            for block in blocks_of(stored.graph(key)):
-                found.setdefault(structural_hash(block), (block, str(what)))
-            told(number / len(stored.keys), 0.0)
-    typer.echo(f"Fitting a generator to {len(found):,} blocks", err=True)
+    blocks, domains, grades = _blocks(data)
+    typer.echo(f"Fitting a generator to {len(blocks):,} blocks", err=True)
     with _shown("trained") as told:
-        blocks = list(found.values())
-        generator = fit(
-            [b for b, _ in blocks], seed, minutes=minutes, domains=[d for _, d in blocks], progress=told
-        )
+        generator = fit(blocks, seed, minutes=minutes, domains=domains, grades=grades, progress=told)
     generator.save(model)
     facts = generator.facts
     left = ", ".join(f"{count:,} {why}" for why, count in facts.left_out.items())
     typer.echo(f"Fitted to {facts.examples:,} blocks ({left} left out): {model}", err=True)
     return generator
+
+
+def _blocks(data: Path) -> tuple[list[Graph], list[str], list[str]]:
+    """The blocks of a dataset, each structure once, what each is for, and its grade."""
+    from ..graph.hashing import structural_hash
+    from ..learning.datasets.dataset import Stored
+    from ..learning.generator import blocks_of
+    from ..learning.generator.grades import graded, ranks_of
+
+    stored = Stored(data)
+    typer.echo(f"Reading {len(stored.keys)} graphs of {data}", err=True)
+    ranks = ranks_of(stored.examples("performance"))
+    found: dict[str, tuple[Graph, str]] = {}
+    behind: dict[str, list[float]] = {}
+    with _shown("graphs cut to blocks") as told:
+        for number, key in enumerate(stored.keys, 1):
+            what = "genome" if stored.row(key)["source"] == "genome" else stored.row(key).get("domain") or ""
+            for block in blocks_of(stored.graph(key)):
+                hashed = structural_hash(block)
+                found.setdefault(hashed, (block, str(what)))
+                behind.setdefault(hashed, []).extend([ranks[key]] if key in ranks else [])
+            told(number / len(stored.keys), 0.0)
+    blocks = list(found.values())
+    return [b for b, _ in blocks], [d for _, d in blocks], graded([behind[hashed] for hashed in found])
 
 
 def _conditions(
@@ -204,7 +220,12 @@ def _hand_over(graphs: list[Graph], tally: Tally, out: Path | None, as_json: boo
         )
     if as_json:
         print_document(
-            {"graphs": rows, "rejection_rate": round(tally.rejection_rate, 4), "leaking": tally.leaking}
+            {
+                "graphs": rows,
+                "rejection_rate": round(tally.rejection_rate, 4),
+                "leaking": tally.leaking,
+                "apart": tally.apart,
+            }
         )
         return
     for row in rows:

@@ -16,8 +16,6 @@ TARGET = "madstar.design.worker:make_handler"
 QUALITY, TEST = "bits_per_byte", "test_bits_per_byte"
 CORPUS, GENERATOR, PREDICTOR = "corpus.json", "generator", "predictor"
 WEIGHTS = "weights.safetensors"
-MIXER = "mixer"
-"""The domain under which the generator learns blocks that may stand as mixers."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from .rounds import agreement, predicted_pairs, record
 FINAL = 0.06
 """The share of the wall time that is kept for what comes after the last round."""
 _FINAL_MOST = 120.0
-_GOOD = 0.34
 REASONS = {
     "rounds": "all rounds are done",
     "time": "the time is over",
@@ -220,7 +219,7 @@ class Loop:
             payload = {
                 "corpus": str(corpus),
                 "former": kept[GENERATOR]["folder"] if GENERATOR in kept else None,
-                "good": self._good(),
+                "tried": self._tried(),
                 "seconds": share,
                 "seed": self._seed(1),
             }
@@ -241,14 +240,18 @@ class Loop:
             kept |= each["models"]
         return kept
 
-    def _good(self) -> list[dict[str, Any]]:
-        """Blocks of the run among the best third of all that was measured."""
+    def _tried(self) -> list[tuple[dict[str, Any], float]]:
+        """Blocks that were measured, and what share of all that was measured each is behind."""
         scored = sorted(
             (each for each in self.ledger.tried.values() if each.score is not None),
             key=lambda each: each.score or 0.0,
         )
-        best = scored[: max(1, int(len(scored) * _GOOD))]
-        return [each.candidate.to_dict() for each in best if each.candidate.kind == GRAPH]
+        last = max(1, len(scored) - 1)
+        return [
+            (each.candidate.to_dict(), place / last)
+            for place, each in enumerate(scored)
+            if each.candidate.kind == GRAPH
+        ]
 
     def _measured(self) -> list[list[Any]]:
         return [

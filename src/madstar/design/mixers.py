@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-
-from ..errors import GraphError
 from ..graph.causality import CAUSAL
 from ..graph.checking import check
-from ..graph.execution.as_layer import GraphLayer, why_no_layer
+from ..graph.execution.as_layer import why_no_layer
 from ..graph.inference import Inference
 from ..graph.model import Graph, Node
 from ..graph.vocabulary import OPAQUE
-
-_LENGTH = 12
-_CLOSE = 1e-4
 
 
 def why_no_mixer(graph: Graph, width: int) -> str:
@@ -44,24 +38,3 @@ def why_no_mixer(graph: Graph, width: int) -> str:
     if report.causality is None or report.causality.verdict != CAUSAL:
         return "it is not certain that it does not look ahead"
     return ""
-
-
-def mixes(graph: Graph, seed: int = 0) -> bool:
-    """Whether with random weights the outputs are finite and depend on earlier tokens.
-
-    What does not is no mixer. Raises GraphError where the graph cannot be computed, or looks ahead.
-    """
-    width = int(graph.main.inputs[0].shape[2])
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        layer = GraphLayer(graph, width, _LENGTH)
-        x = torch.randn(2, _LENGTH, width)
-        early, late = x.clone(), x.clone()
-        early[:, 2] += torch.randn(2, width)
-        late[:, _LENGTH - 2 :] += torch.randn(2, 2, width)
-        plain, from_early, from_late = layer(x), layer(early), layer(late)
-    if plain.shape != x.shape or not torch.isfinite(plain).all():
-        return False
-    if (plain - from_late)[:, : _LENGTH - 2].abs().max() > _CLOSE * (1 + plain.abs().max()):
-        raise GraphError(f"{graph.name:.80} looks ahead, though no path that does was found")
-    return bool((plain - from_early)[:, 3:].abs().max() > 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,22 @@ from ..graph.hashing import structural_hash
 from ..graph.json_format import from_json, to_json
 from ..graph.model import Graph
 from ..learning.generator import Generator, blocks_of, fit, fit_on
+from ..learning.generator.decisions import BEST, GRADES, is_mixer
+from ..learning.generator.grades import grade_of
 from ..learning.predictor import Description, Predictor
 from ..learning.predictor import Figure as PredictedFigure
 from ..learning.predictor import fit as fit_predictor
 from ..learning.predictor import load as load_predictor
 from ..learning.predictor import save as save_predictor
 from ..whole_files import write_whole
-from .asking import MIXER, QUALITY
+from .asking import QUALITY
 from .candidates import Candidate, Prediction, graph_of
-from .mixers import mixes, why_no_mixer
+from .mixers import why_no_mixer
 
 MOST_BLOCKS = 3000
 _ENOUGH = 8
 _AGAIN = 3
-"""How often a good block of the run counts among those that the generator learns."""
+"""How often a block among the best of the run counts among those that the generator learns."""
 
 
 def built_in_blocks(width: int, genomes: int, seed: int) -> list[tuple[Graph, str]]:
@@ -44,41 +46,34 @@ def built_in_blocks(width: int, genomes: int, seed: int) -> list[tuple[Graph, st
             continue
         if entry is not None:
             graphs.append((entry.graph, "genome" if entry.source == "genome" else "layer"))
-    blocks = _cut(graphs, width)
-    mixers = [(block, domain) for block, domain in blocks if domain == MIXER]
+    blocks = _cut(graphs)
+    mixers = [(block, domain) for block, domain in blocks if _is_mixer(block, width)]
     # What else stands in these models teaches little of mixers, and a short fit is better spent on them.
     return mixers if len(mixers) >= _ENOUGH else blocks
 
 
-def dataset_blocks(folder: Path, width: int) -> list[tuple[Graph, str]]:
+def dataset_blocks(folder: Path) -> list[tuple[Graph, str]]:
     """Blocks of a dataset of `madstar learn dataset`. Raises DataError."""
     from ..learning.datasets.dataset import Stored
 
     stored = Stored(folder)
-    return _cut(
-        ((stored.graph(key), str(stored.row(key).get("domain") or "other")) for key in stored.keys), width
-    )
+    return _cut((stored.graph(key), str(stored.row(key).get("domain") or "other")) for key in stored.keys)
 
 
-def _cut(graphs: Any, width: int) -> list[tuple[Graph, str]]:
+def _cut(graphs: Iterable[tuple[Graph, str]]) -> list[tuple[Graph, str]]:
     found: dict[str, tuple[Graph, str]] = {}
     for graph, domain in graphs:
         for block in blocks_of(graph):
-            key = structural_hash(block)
-            if key not in found:
-                found[key] = (block, _domain(block, domain, width))
+            found.setdefault(structural_hash(block), (block, domain))
         if len(found) >= MOST_BLOCKS:
             break
     return list(found.values())
 
 
-def _domain(block: Graph, domain: str, width: int) -> str:
-    """MIXER for what may be one and mixes tokens; else what is said."""
+def _is_mixer(block: Graph, width: int) -> bool:
+    """Whether it may stand as a mixer of this width, and brings tokens together."""
     plain = replace(block, facts={})
-    try:
-        return MIXER if not why_no_mixer(plain, width) and mixes(plain) else domain
-    except (GraphError, RuntimeError, ValueError, ArithmeticError):
-        return domain
+    return not why_no_mixer(plain, width) and is_mixer(plain)
 
 
 def write_corpus(blocks: Sequence[tuple[Graph, str]], file: Path) -> None:
@@ -97,7 +92,7 @@ def read_corpus(file: Path) -> list[tuple[Graph, str]]:
 
 def fit_generator(
     corpus: Sequence[tuple[Graph, str]],
-    good: Sequence[Candidate],
+    tried: Sequence[tuple[Candidate, float]],
     seed: int,
     *,
     minutes: float | None = None,
@@ -105,17 +100,19 @@ def fit_generator(
     progress: Callable[[float, float], None] | None = None,
     former: Generator | None = None,
 ) -> Generator:
-    """A generator fitted to all blocks, those that did well in the run counted more.
+    """A generator fitted to all blocks and to those that the run tried, with the share that each was behind.
 
-    One that was there before goes on learning, so that each round adds to what is known.
+    Each of those has the grade of its third, so that one of the best can be asked for, and the best count
+    more. A generator that was there before goes on learning, so that each round adds to what is known.
     """
-    blocks = [*corpus]
-    for candidate in good:
-        blocks += [(graph_of(candidate), MIXER)] * _AGAIN
-    graphs, domains = [block for block, _ in blocks], [domain for _, domain in blocks]
-    if former is None:
-        return fit(graphs, seed, minutes=minutes, steps=steps, domains=domains, progress=progress)
-    return fit_on(former, graphs, seed, minutes=minutes, steps=steps, domains=domains, progress=progress)
+    blocks = [(block, domain, GRADES[0]) for block, domain in corpus]
+    for candidate, behind in tried:
+        grade = grade_of(behind)
+        blocks += [(graph_of(candidate), "", grade)] * (_AGAIN if grade == BEST else 1)
+    graphs = [block for block, _, _ in blocks]
+    how: dict[str, Any] = {"minutes": minutes, "steps": steps, "progress": progress}
+    how |= {"domains": [domain for _, domain, _ in blocks], "grades": [grade for _, _, grade in blocks]}
+    return fit(graphs, seed, **how) if former is None else fit_on(former, graphs, seed, **how)
 
 
 def fit_scores(

@@ -19,12 +19,14 @@ import numpy as np
 from ..errors import GraphError, MadstarError
 from ..genome import Genome, Sizes, sample
 from ..genome.variation import VariationRates, settle, vary
+from ..graph.execution.mixing import mixes
 from ..graph.hashing import structural_hash
 from ..learning.generator import Conditions, Generator, Tally
+from ..learning.generator.decisions import BEST
 from ..learning.predictor import describe
-from .asking import MIXER, Asked
+from .asking import Asked
 from .candidates import Candidate, of_genome, of_graph, parameters_of, whole_graph
-from .mixers import mixes, why_no_mixer
+from .mixers import why_no_mixer
 from .models import Scorer
 from .settings import DesignSettings
 
@@ -160,11 +162,16 @@ def graphs(
     generator: Generator,
     report: Callable[[dict[str, Any]], None],
 ) -> Made:
-    """Blocks that the generator makes and that may stand as mixers, for as long as there is time."""
+    """Blocks that the generator makes and that may stand as mixers, for as long as there is time.
+
+    Those to be chosen from are asked to be like the best of the run, once it has any.
+    """
     making = _Making(asked, settings, sizes, most, scorer, work)
-    conditions = _conditions(generator, settings)
+    anything = _conditions(generator, settings)
+    graded = replace(anything, grade=BEST if generator.facts.grades.get(BEST) else None)
     seed = asked.seed
-    for wanted, into in ((asked.free, making.made.free), (asked.pool, making.made.pool)):
+    ways = ((asked.free, making.made.free, anything), (asked.pool, making.made.pool, graded))
+    for wanted, into, conditions in ways:
         making.misses = 0
         while len(into) < wanted and not making.over:
             seed += 1
@@ -202,10 +209,8 @@ def _why_not(block: Any, width: int) -> str | None:
 
 
 def _conditions(generator: Generator, settings: DesignSettings) -> Conditions:
-    """What is asked of the generator: what can stand in a layer's place, of a domain and width it knows."""
-    given: dict[str, Any] = {"most_items": settings.most_items, "residual": True, "causal": True}
-    if MIXER in generator.facts.smallest:
-        given["domain"] = MIXER
+    """What is asked of the generator: mixers, of the run's width if it has learned of that."""
+    given: dict[str, Any] = {"most_items": settings.most_items, "mixes": True}
     space = generator.space
     if settings.width in [space.decisions[number][1] for number in space.members["width"]]:
         given["width"] = settings.width

@@ -27,7 +27,7 @@ from ..training import (
 )
 from ..workers import Report, steps_told
 from . import models, proposing
-from .asking import CORPUS, GENERATOR, MIXER, PREDICTOR, QUALITY, TEST, WEIGHTS, Asked
+from .asking import CORPUS, GENERATOR, PREDICTOR, QUALITY, TEST, WEIGHTS, Asked
 from .candidates import Candidate, build, of_dict
 from .confinement import confine
 from .limits import Limits
@@ -73,19 +73,18 @@ class Worker:
             Generator.load(settings.generator)
         blocks = models.built_in_blocks(settings.width, settings.sources, settings.seed)
         if settings.dataset is not None:
-            blocks += models.dataset_blocks(Path(settings.dataset), settings.width)
+            blocks += models.dataset_blocks(Path(settings.dataset))
         models.write_corpus(blocks[: models.MOST_BLOCKS], work / CORPUS)
-        mixers = sum(domain == MIXER for _, domain in blocks)
-        return {"blocks": len(blocks), "mixers": mixers}
+        return {"blocks": len(blocks)}
 
     def _generator(self, payload: dict[str, Any], report: Report) -> dict[str, Any]:
-        """Fit a generator to the corpus and to good blocks of the run, from the former one on."""
+        """Fit a generator to the corpus and to the blocks that the run tried, from the former one on."""
         corpus = models.read_corpus(Path(payload["corpus"]))
-        good = [of_dict(each) for each in payload["good"]]
+        tried = [(of_dict(each), float(behind)) for each, behind in payload["tried"]]
         told = steps_told(report)
         found = models.fit_generator(
             corpus,
-            good,
+            tried,
             payload["seed"],
             minutes=payload["seconds"] / 60,
             progress=lambda share, loss: told(round(1000 * share), 1000),
@@ -96,7 +95,7 @@ class Worker:
         return {
             "hash": models.hash_of(out),
             "blocks": found.facts.examples,
-            "good": len(good),
+            "tried": len(tried),
             "loss": found.facts.losses[-1],
         }
 

@@ -11,7 +11,7 @@ from madstar.graph import check
 from madstar.graph.hashing import structural_hash
 from madstar.graph.model import Graph
 from madstar.learning.generator import Conditions, Tally, fit
-from madstar.learning.generator.decisions import encode, form_of, width_of
+from madstar.learning.generator.decisions import encode, form_of, is_mixer, width_of
 from madstar.learning.generator.relative import Inexpressible, channels, concrete
 
 
@@ -50,8 +50,10 @@ def mixing(width: int, causal: bool) -> Graph:
 
 
 def test_form() -> None:
-    assert [form_of(mixing(8, causal)) for causal in (True, False)] == ["causal", "residual"]
-    assert width_of(mixing(8, True), "causal") == 8
+    assert [form_of(mixing(8, causal)) for causal in (True, False)] == ["mixer", "residual"]
+    assert form_of(WORLD[0]) == "causal"  # each place alone
+    assert width_of(mixing(8, True), "mixer") == 8
+    assert not is_mixer(mixing(1 << 14, True))  # too large to be run
     block = Block("Two")
     x, y = block.input("x", "batch", "length", 8), block.input("y", "batch", "length", 8)
     assert form_of(graph_of("two", [block.done(block.add(x, y))])) == "other"
@@ -64,12 +66,14 @@ def test_what_stands_in_a_layers_place() -> None:
     for graph in made.generate(3, 0, Conditions(width=16, causal=True), tally=tally):
         (value,) = graph.main.inputs
         assert (value.dtype, value.shape) == ("float32", ("batch", "length", 16))
-        assert form_of(graph) == "causal"
+        assert form_of(graph) in ("causal", "mixer")
         assert not [
             f for f in check(graph, causal=True).findings if f.severity == "error" or f.kind == "dead"
         ]
     forms = {form_of(graph) for graph in made.generate(4, 1, Conditions(residual=True))}
-    assert forms <= {"causal", "residual"}
+    assert forms <= {"mixer", "causal", "residual"}
+    for graph in made.generate(3, 2, Conditions(width=16, mixes=True), tally=tally):
+        assert form_of(graph) == "mixer"
     with pytest.raises(GraphError, match="what stands where a layer stands takes one"):
         made.generate(1, 0, Conditions(causal=True), prefix=dropped(0.5))
     with pytest.raises(GraphError, match="to the same was learned"):

@@ -281,6 +281,8 @@ def test_conditions_are_met(generator: Generator) -> None:
         (Conditions(least_parameters=100, most_parameters=50), "no graph has both"),
         (Conditions(least_parameters=10**12), "no graph of between"),
         (Conditions(most_items=0), "at least one item"),
+        (Conditions(grade="bset"), "did you mean best"),
+        (Conditions(grade="best"), "nothing of the grade 'best' was learned"),
     ],
 )
 def test_conditions_that_nothing_meets(generator: Generator, conditions: Conditions, said: str) -> None:
@@ -346,8 +348,8 @@ def test_what_does_not_fit_is_refused(generator: Generator) -> None:
     state: State | None = State(space, Limits(), Inference(SYMBOLS))
     wide = ("weights", (((("=w", 2, 1), ("=d", 0, -1)), "float32", True),))
     for decision in (
-        ("begin",), ("domain", "block"), ("form", "other"), ("size", 5), ("width", 16), ("whole",),
-        ("input", "float32", ("batch", "length", ("=w", 1, 1))), ("body",),
+        ("begin",), ("grade", "best"), ("domain", "block"), ("form", "other"), ("size", 5),
+        ("width", 16), ("whole",), ("input", "float32", ("batch", "length", ("=w", 1, 1))), ("body",),
     ):  # fmt: skip
         assert state is not None
         state = state.decided(decision, 0)

@@ -1,6 +1,6 @@
 """A graph as the decisions that make it: definitions first, in canonical order, the whole last.
 
-    begin  domain  form  size  width  block*  whole
+    begin  grade  domain  form  size  width  block*  whole
     block = ("block",) input+ ("body",) item* ("outputs",) pointer+ ("done",)
     whole = as block, with ("whole",): what is given back
     node  = ("node", OP, SLOTS) pointer... [("set", ATTRIBUTES)] [("weights", SHAPES)]
@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from madstar.errors import GraphError
 from madstar.graph.causality import CAUSAL
 from madstar.graph.checking import check
+from madstar.graph.execution.mixing import mixes
 from madstar.graph.hashing import canonical_order
 from madstar.graph.inference import Inference
 from madstar.graph.inference.engine import stated
@@ -42,8 +44,13 @@ from .relative import (
 
 Decision = tuple[Any, ...]
 SYMBOLS = {"batch": (2, 3), "length": (16, 24)}
-STREAMS = ("causal", "residual")
+STREAMS = ("mixer", "causal", "residual")
 """Forms of what takes one float32[batch, length, width] and gives one of the same type."""
+GRADES = ("unmeasured", "best", "middle", "rest")
+"""In which third of what was measured a graph stands."""
+BEST = GRADES[1]
+MOST_TO_RUN = 1 << 26
+"""Parameters of a graph that is run to see whether it mixes tokens; of a larger one that is not known."""
 FARTHEST = 48
 """How far back a pointer reaches."""
 
@@ -67,8 +74,9 @@ def domain_of(graph: Graph) -> str:
 def form_of(graph: Graph) -> str:
     """What the whole takes and gives.
 
-    "causal" or "residual" for one float32[batch, length, width] in and one such out, of which no place
-    depends on a later one or one may; else "other".
+    For one float32[batch, length, width] in and one such out "mixer" where places depend on earlier ones and
+    none on a later one, "causal" where that is not seen to bring places together, "residual" where a place
+    may depend on a later one; else "other".
     """
     main = graph.main
     types = {f"%{value.name}": Type(value.shape, value.dtype) for value in main.inputs}
@@ -78,13 +86,25 @@ def form_of(graph: Graph) -> str:
         return "other"
     if not is_stream(found[0]):
         return "other"
-    return "causal" if is_causal(graph) else "residual"
+    if not is_causal(graph):
+        return "residual"
+    return "mixer" if is_mixer(graph) else "causal"
 
 
 def is_causal(graph: Graph) -> bool:
     """Whether `check` finds that no place of what the graph gives depends on a later one."""
     found = check(graph, causal=True).causality
     return found is not None and found.verdict == CAUSAL
+
+
+def is_mixer(graph: Graph) -> bool:
+    """Whether a causal graph in a layer's place, run with random weights, brings tokens together."""
+    if statistics(graph).parameters > MOST_TO_RUN:
+        return False
+    try:
+        return mixes(graph)
+    except (GraphError, RuntimeError, ValueError, ArithmeticError):
+        return False
 
 
 def is_stream(type_: Type) -> bool:
@@ -112,7 +132,7 @@ def width_of(graph: Graph, form: str) -> int:
     return max(sizes, default=1)
 
 
-def encode(graph: Graph, domain: str = "") -> list[Decision]:
+def encode(graph: Graph, domain: str = "", grade: str = GRADES[0]) -> list[Decision]:
     """The decisions that make a graph. Raises Inexpressible for a graph that they cannot make.
 
     That is one with turns that differ, a block without inputs, buffers, a weight that is used twice in a
@@ -122,8 +142,8 @@ def encode(graph: Graph, domain: str = "") -> list[Decision]:
     form = form_of(graph)
     width = width_of(graph, form)
     size = size_bucket(statistics(graph).parameters)
-    made: list[Decision] = [("begin",), ("domain", domain or domain_of(graph)), ("form", form)]
-    made += [("size", size), ("width", width)]
+    made: list[Decision] = [("begin",), ("grade", grade), ("domain", domain or domain_of(graph))]
+    made += [("form", form), ("size", size), ("width", width)]
     order = canonical_order(graph)
     numbers = {name: number for number, name in enumerate(order)}
     inference = Inference(graph.symbols)

@@ -17,12 +17,14 @@ from madstar.graph.statistics import statistics
 from madstar.plugins import nearest
 
 from .decisions import (
+    GRADES,
     STREAMS,
     SYMBOLS,
     Block,
     Decision,
     domain_of,
     is_causal,
+    is_mixer,
     is_stream,
     size_bucket,
     width_of,
@@ -41,7 +43,8 @@ class Conditions:
 
     `residual`: the graph takes one float32[batch, length, width] and gives one of the same type, so that it
     can stand where a layer stands; `causal`: it is such a one, and `check` finds that no place of what it
-    gives depends on a later one.
+    gives depends on a later one; `mixes`: it is causal, and with random weights places depend on earlier
+    ones. `grade` is the third of what was measured that they should be like: "best", "middle" or "rest".
     """
 
     domain: str | None = None
@@ -52,6 +55,20 @@ class Conditions:
     most_blocks: int = 8
     residual: bool = False
     causal: bool = False
+    mixes: bool = False
+    grade: str | None = None
+
+    @property
+    def form(self) -> str:
+        """What is asked for of `STREAMS`, the strictest; else "other"."""
+        return next((form for form, asked in zip(STREAMS, self._asked(), strict=True) if asked), "other")
+
+    def forms(self) -> tuple[str, ...]:
+        """All of `STREAMS` that are what is asked for; none where nothing of that kind is."""
+        return STREAMS[: 1 + STREAMS.index(self.form)] if any(self._asked()) else ()
+
+    def _asked(self) -> tuple[bool, bool, bool]:
+        return self.mixes, self.causal, self.residual
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,7 @@ class Facts:
     """What a generator was fitted to.
 
     `known` are the structural hashes of what its examples make, `smallest` by domain the fewest parameters
-    of one.
+    of one, `grades` how many examples have each.
     """
 
     known: frozenset[str]
@@ -68,6 +85,7 @@ class Facts:
     left_out: Mapping[str, int]
     losses: tuple[float, ...]
     seed: int
+    grades: Mapping[str, int]
 
 
 class Drawing:
@@ -117,8 +135,7 @@ class Drawing:
                     raise GraphError(self._nothing())
                 continue
             graph = self._finished(state, len(found))
-            if self.conditions.causal and not is_causal(graph):
-                tally.leaking += 1
+            if not self._mixes_as_asked(graph, tally):
                 lost += 1
                 if lost > 10 + 10 * n:
                     raise GraphError(self._nothing())
@@ -134,6 +151,17 @@ class Drawing:
             if progress is not None:
                 progress(len(found) / n, 0.0)
         return found
+
+    def _mixes_as_asked(self, graph: Graph, tally: Tally) -> bool:
+        """Whether its places depend on one another as asked; counts those where they do not."""
+        asked = self.conditions
+        if (asked.causal or asked.mixes) and not is_causal(graph):
+            tally.leaking += 1
+            return False
+        if asked.mixes and not is_mixer(graph):
+            tally.apart += 1
+            return False
+        return True
 
     def _finished(self, state: State, number: int) -> Graph:
         graph = state.graph(f"generated-{number}")
@@ -181,10 +209,21 @@ class Drawing:
                     f"no width {c.width} was learned; nearest: {', '.join(map(str, sorted(near)))}"
                 )
             fixed["width"] = {space.number(("width", c.width))}
-        if c.residual or c.causal:
+        if forms := c.forms():
             if not space.number(("input", "float32", STREAM)):
                 raise GraphError("no block from [batch, length, width] to the same was learned; give some")
-            fixed["form"] = {space.number(("form", form)) for form in STREAMS[: 1 if c.causal else 2]}
+            fixed["form"] = {space.number(("form", form)) for form in forms}
+        if c.grade is not None:
+            if c.grade not in GRADES:
+                raise GraphError(
+                    f"no grade {c.grade!r:.60}{nearest(c.grade, GRADES)}; there is {', '.join(GRADES)}"
+                )
+            if not self.facts.grades.get(c.grade):
+                raise GraphError(
+                    f"nothing of the grade {c.grade!r} was learned: fit a generator to graphs that were "
+                    "measured"
+                )
+            fixed["grade"] = {space.number(("grade", c.grade))}
         if c.most_parameters is not None or c.least_parameters:
             fixed["size"] = self._sizes()
         return fixed
@@ -227,7 +266,7 @@ def _of_prefix(prefix: Graph, conditions: Conditions) -> tuple[list[Decision], i
         raise GraphError(
             f"{prefix.name!r:.80} has {parameters:,} parameters already, and at most {most:,} are allowed"
         )
-    if conditions.residual or conditions.causal:
+    if conditions.forms():
         types = [Type(value.shape, value.dtype) for value in main.inputs]
         if len(types) != 1 or not is_stream(types[0]):
             raise GraphError(
@@ -236,10 +275,10 @@ def _of_prefix(prefix: Graph, conditions: Conditions) -> tuple[list[Decision], i
             )
     if not main.inputs:
         raise GraphError(f"{prefix.name!r:.80} takes nothing: give it an input")
-    form = "causal" if conditions.causal else "residual" if conditions.residual else "other"
+    form, grade = conditions.form, conditions.grade or GRADES[0]
     width, size = width_of(prefix, form), size_bucket(2 * parameters)
-    made: list[Decision] = [("begin",), ("domain", conditions.domain or domain_of(prefix)), ("form", form)]
-    made += [("size", size), ("width", conditions.width or width)]
+    made: list[Decision] = [("begin",), ("grade", grade), ("domain", conditions.domain or domain_of(prefix))]
+    made += [("form", form), ("size", size), ("width", conditions.width or width)]
     order = canonical_order(prefix)
     numbers = {name: number for number, name in enumerate(order)}
     inference = Inference(prefix.symbols)
@@ -248,7 +287,7 @@ def _of_prefix(prefix: Graph, conditions: Conditions) -> tuple[list[Decision], i
         for name, (items, _) in order.items():
             whole = name != prefix.root
             taken = items if whole else list(prefix.main.items)
-            block = Block(prefix.definitions[name], taken, numbers, made[4][1], inference, sizes)
+            block = Block(prefix.definitions[name], taken, numbers, made[5][1], inference, sizes)
             made += block.decisions(not whole, close=whole)
             sizes = block.sizes
     except Inexpressible:

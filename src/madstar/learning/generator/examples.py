@@ -11,7 +11,7 @@ from madstar.graph.inference import Inference
 from madstar.graph.model import Graph
 
 from .allowed import may
-from .decisions import Decision, encode
+from .decisions import GRADES, Decision, encode
 from .draft import MOST_ITEMS, Limits
 from .network import Sights
 from .relative import Inexpressible
@@ -52,6 +52,7 @@ def examples_of(
     context: int,
     least: int = 2,
     known: Space | None = None,
+    grades: Sequence[str] | None = None,
 ) -> Examples:
     """Examples, and the space of their decisions, or those of a space that is known.
 
@@ -62,9 +63,10 @@ def examples_of(
     """
     sequences: dict[int, list[Decision]] = {}
     long = 0
-    for number, (graph, domain) in enumerate(zip(graphs, domains, strict=True)):
+    said = [GRADES[0]] * len(graphs) if grades is None else grades
+    for number, (graph, domain, grade) in enumerate(zip(graphs, domains, said, strict=True)):
         try:
-            sequence = encode(graph, domain)
+            sequence = encode(graph, domain, grade)
         except Inexpressible:
             continue
         if len(sequence) > context:

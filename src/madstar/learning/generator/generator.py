@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from madstar.graph.model import Graph
 from madstar.graph.statistics import statistics
 from madstar.whole_files import write_whole
 
-from .decisions import domain_of
+from .decisions import GRADES, domain_of
 from .drawing import Conditions, Drawing, Facts
 from .examples import Examples, examples_of
 from .network import Network, NetworkSizes, Steps
@@ -21,7 +22,7 @@ from .search import Scorer, Settings, Tally
 from .space import Space
 from .training import Progress, train
 
-SCHEMA = "madstar.generator/3"
+SCHEMA = "madstar.generator/4"
 _MOST_BYTES = 256 * 1024 * 1024
 
 
@@ -77,6 +78,7 @@ class Generator:
             "left_out": dict(self.facts.left_out),
             "losses": list(self.facts.losses),
             "seed": self.facts.seed,
+            "grades": dict(self.facts.grades),
         }
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
         write_whole(folder / "model.safetensors", save(tensors))
@@ -108,6 +110,7 @@ class Generator:
                 {str(why): int(count) for why, count in document["left_out"].items()},
                 tuple(map(float, document["losses"])),
                 int(document["seed"]),
+                {str(grade): int(count) for grade, count in document["grades"].items()},
             )
             network = Network(space, sizes)
             network.load_state_dict(load(_read(folder / "model.safetensors")))
@@ -125,18 +128,20 @@ def fit(
     minutes: float | None = None,
     steps: int | None = None,
     domains: Sequence[str] | None = None,
+    grades: Sequence[str] | None = None,
     sizes: NetworkSizes | None = None,
     progress: Progress | None = None,
 ) -> Generator:
     """A generator fitted to graphs for so many minutes, or steps; 3 minutes where nothing is said.
 
-    `domains` says for each graph what it is for; else its facts do. Graphs of up to 56 items of a block are
-    fitting (`blocks_of`). The same graphs, seed and steps give the same generator on one machine.
-    Raises GraphError where no graph can be made by the decisions that a generator knows.
+    `domains` says for each graph what it is for; else its facts do. `grades` says in which third of what was
+    measured each stands ("best", "middle", "rest"; "unmeasured" where nothing is said). Graphs of up to 56
+    items of a block are fitting (`blocks_of`). The same graphs, seed and steps give the same generator on one
+    machine. Raises GraphError where no graph can be made by the decisions that a generator knows.
     """
     said = _domains(graphs, domains, minutes, steps)
     sizes = sizes or NetworkSizes()
-    examples = examples_of(graphs, said, sizes.context)
+    examples = examples_of(graphs, said, sizes.context, grades=_grades(graphs, grades))
     return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress)
 
 
@@ -148,6 +153,7 @@ def fit_on(
     minutes: float | None = None,
     steps: int | None = None,
     domains: Sequence[str] | None = None,
+    grades: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Generator:
     """A generator that goes on learning from other graphs, of the decisions that it knows.
@@ -161,7 +167,8 @@ def fit_on(
     wanted = _domains(graphs, domains, minutes, steps)
     said = [domain if domain in known else other for domain in wanted]
     sizes = former.network.sizes
-    examples = examples_of(graphs, said, sizes.context, known=former.space)
+    graded = _grades(graphs, grades)
+    examples = examples_of(graphs, said, sizes.context, known=former.space, grades=graded)
     return fitted(examples, graphs, said, sizes, seed, minutes, steps, progress, former)
 
 
@@ -193,9 +200,11 @@ def fitted(
         "unfit": examples.unfit,
     }
     known = frozenset(example.hashed for example in examples.examples)
+    graded = Counter(examples.space.grade(example.numbers) for example in examples.examples)
     if former is not None:
         known |= former.facts.known
-    facts = Facts(known, smallest, len(kept), left_out, tuple(losses), seed)
+        graded += Counter(former.facts.grades)
+    facts = Facts(known, smallest, len(kept), left_out, tuple(losses), seed, dict(graded))
     return Generator(examples.space, network, facts)
 
 
@@ -208,6 +217,17 @@ def _domains(
     if (minutes is not None and minutes <= 0) or (steps is not None and steps < 1):
         raise GraphError("training takes more than 0 minutes and at least 1 step")
     return [domain or domain_of(g) for g, domain in zip(graphs, domains or [""] * len(graphs), strict=True)]
+
+
+def _grades(graphs: Sequence[Graph], grades: Sequence[str] | None) -> Sequence[str]:
+    """The grade of each graph. Raises GraphError."""
+    if grades is None:
+        return [GRADES[0]] * len(graphs)
+    if len(grades) != len(graphs):
+        raise GraphError(f"{len(grades)} grades for {len(graphs)} graphs: give one for each")
+    if other := next((grade for grade in grades if grade not in GRADES), None):
+        raise GraphError(f"no grade {other!r:.60}: there is {', '.join(GRADES)}")
+    return grades
 
 
 def _check_sizes(sizes: NetworkSizes) -> None:

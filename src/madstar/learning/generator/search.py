@@ -37,7 +37,8 @@ class Scorer(Protocol):
 class Tally:
     """What drawing cost: decisions taken, refused, undone; how often a graph was begun; graphs given up.
 
-    `leaking` are those that were whole and not causal where that was asked for.
+    `leaking` are those that were whole and not causal where that was asked for, `apart` those that were and
+    brought no tokens together where that was.
     """
 
     taken: int = 0
@@ -46,6 +47,7 @@ class Tally:
     begun: int = 0
     lost: int = 0
     leaking: int = 0
+    apart: int = 0
 
     @property
     def rejection_rate(self) -> float:

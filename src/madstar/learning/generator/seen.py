@@ -19,6 +19,7 @@ from madstar.graph.inference.types import Type
 from madstar.graph.model import Dim
 
 from .allowed import callability
+from .decisions import GRADES, STREAMS
 from .relative import FRACTIONS
 from .space import GROUPS
 from .state import State
@@ -33,7 +34,9 @@ TYPE = (8, 10, *(_RELATIVE,) * (AXES + 2), *(_ITSELF,) * AXES)
 NO_TYPE = (0,) * len(TYPE)
 PAIR = (9, 17, 8, 6)
 NO_PAIR = (0,) * len(PAIR)
-BESIDE = (len(GROUPS), 9, 9, 16, 10, 60, 10, 10, 10, 10, 2, 4, 26, 4, 5, 5, 16, 16, 4, 4, *PAIR, *PAIR, *PAIR)
+BESIDE = (
+    len(GROUPS), 9, 9, 16, 10, 60, 10, 10, 10, 10, 2, 5, 5, 26, 4, 5, 5, 16, 16, 4, 4, *PAIR, *PAIR, *PAIR,
+)  # fmt: skip
 ROLES = 8
 """Types seen beside a decision: the last value, two idle ones, three operands, what is wanted, sizes said."""
 MAKERS = 5
@@ -106,7 +109,8 @@ def seen(state: State) -> Seen:
             min(state.uncalled(), 9),
             min(state.uncalled(), 9) if state.whole else 0,  # what it must still call
             int(state.whole),
-            {"": 0, "causal": 1, "residual": 2}.get(state.form, 3),
+            1 + (*STREAMS, "other").index(state.form) if state.form else 0,
+            1 + GRADES.index(state.grade) if state.grade else 0,
             state.size_left(),
             (bool(values) and len(values) - 1 in draft.reached) + 2 * any(p in draft.reached for p in idle),
             min(sum(is_floating(values[place][1].dtype) for place in idle), 4),

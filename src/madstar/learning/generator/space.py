@@ -13,7 +13,7 @@ from torch import Tensor
 
 from madstar.errors import GraphError
 
-from .decisions import FARTHEST, Decision
+from .decisions import FARTHEST, GRADES, STREAMS, Decision
 
 Kind = tuple[int, str]
 """Rank and dtype of an operand."""
@@ -21,22 +21,23 @@ Way = tuple[str, int, int]
 """A group, and the operation and attributes under way."""
 UNKNOWN = ("unknown",)
 GROUPS = (
-    "begin", "domain", "form", "size", "width", "block", "input", "item", "pointer", "set", "weights",
-    "which", "times", "carried",
+    "begin", "grade", "domain", "form", "size", "width", "block", "input", "item", "pointer", "set",
+    "weights", "which", "times", "carried",
 )  # fmt: skip
 """Decisions of one kind: at each place a choice is among those of one group."""
 POINTING = ("pointer", "which")
 """Groups in which a choice is among values or blocks that are there."""
 _GROUP = {
-    "begin": "begin", "unknown": "begin", "domain": "domain", "form": "form", "size": "size",
-    "width": "width", "block": "block", "whole": "block", "input": "input", "body": "input",
+    "begin": "begin", "unknown": "begin", "domain": "domain", "form": "form", "grade": "grade",
+    "size": "size", "width": "width", "block": "block", "whole": "block", "input": "input", "body": "input",
     "node": "item", "call": "item", "outputs": "item",
     "from": "pointer", "back": "pointer", "done": "pointer", "set": "set",
     "weights": "weights", "which": "which", "times": "times", "carried": "carried",
 }  # fmt: skip
 _FIXED: tuple[Decision, ...] = (
-    UNKNOWN, ("begin",), ("form", "causal"), ("form", "residual"), ("form", "other"), ("block",),
-    ("whole",), ("body",), ("call",), ("outputs",), ("done",),
+    UNKNOWN, ("begin",), *(("form", form) for form in (*STREAMS, "other")),
+    *(("grade", grade) for grade in GRADES), ("block",), ("whole",), ("body",), ("call",), ("outputs",),
+    ("done",),
     *(("from", number) for number in range(16)), *(("back", number) for number in range(1, FARTHEST + 1)),
 )  # fmt: skip
 
@@ -128,6 +129,10 @@ class Space:
         """The number of a decision; 0 for one that is not known."""
         return self.numbers.get(key(decision), 0)
 
+    def grade(self, numbers: Sequence[int]) -> str:
+        """The grade that a sequence of decisions begins with."""
+        return next(str(self.decisions[n][1]) for n in numbers if self.groups[n] == "grade")
+
     def __len__(self) -> int:
         return len(self.decisions)
 
@@ -203,8 +208,10 @@ def _fits(decision: Decision) -> bool:
     numbers = ("size", "width", "which", "times")
     if kind in numbers:
         return len(rest) == 1 and type(rest[0]) is int and 0 <= rest[0] <= 1 << 24
-    if kind in ("domain", "form"):
+    if kind == "domain":
         return len(rest) == 1 and isinstance(rest[0], str)
+    if kind in ("form", "grade"):
+        return decision in _FIXED
     if kind == "node":
         slots = len(rest) == 2 and isinstance(rest[0], str) and isinstance(rest[1], tuple)
         return slots and all(isinstance(s, tuple) and len(s) == 2 and s[1] in ("v", "w") for s in rest[1])

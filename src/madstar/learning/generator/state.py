@@ -22,7 +22,9 @@ from .space import Space
 MOST_OUTPUTS = 3
 MOST_INPUTS = 8
 STREAM = ("batch", "length", ("=w", 1, 1))
-_NEXT = {"begin": "domain", "domain": "form", "form": "size", "size": "width", "width": "block"}
+_NEXT = {
+    "begin": "grade", "grade": "domain", "domain": "form", "form": "size", "size": "width", "width": "block",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class State:
     length: int = 0
     domain: str = ""
     form: str = ""
+    grade: str = ""
     size: int = -1
     width: int = 1
     sizes: tuple[int, ...] = ()
@@ -169,15 +172,9 @@ class State:
         return state._item()
 
     def _head(self, decision: Decision) -> State:
-        kind = decision[0]
-        group = _NEXT[kind]
-        if kind == "domain":
-            return replace(self, group=group, domain=decision[1])
-        if kind == "form":
-            return replace(self, group=group, form=decision[1])
-        if kind == "size":
-            return replace(self, group=group, size=decision[1])
-        return replace(self, group=group, width=decision[1] if kind == "width" else self.width)
+        kind, said = decision[0], decision[1:]
+        state = replace(self, group=_NEXT[kind])
+        return replace(state, **{kind: said[0]}) if said else state
 
     def _input(self, decision: Decision, number: int) -> State | None:
         draft = self.draft
