@@ -15,8 +15,8 @@ _CLOSE = 1e-4
 def mixes(graph: Graph, seed: int = 0) -> bool:
     """Whether with random weights the outputs are finite and depend on earlier tokens.
 
-    A graph gives (batch, length, width) as it takes it, or what it gives is not looked at further. Raises
-    GraphError where the graph is no layer, cannot be computed, or looks ahead.
+    False where it gives another shape than the (batch, length, width) that it takes. Raises GraphError where
+    the graph is no layer, cannot be computed, or looks ahead.
     """
     width = layer_width(graph)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
