@@ -289,7 +289,8 @@ def babble(payload, report, setup):
 
 def vandalise(payload, report, setup):
     """Write to the protocol's own socket, or close it and go on."""
-    for descriptor in range(3, 64):
+    # Its number is the coordinator's, which is high where that has much open.
+    for descriptor in sorted(int(name) for name in os.listdir("/dev/fd") if int(name) > 2):
         with contextlib.suppress(OSError):
             if payload["close"]:
                 os.close(descriptor)
