@@ -143,6 +143,30 @@ def test_a_generator_is_fitted_and_what_it_makes_is_looked_at(worker: Worker, tm
     assert reasons + len(made["free"]) + len(made["pool"]) == counts["drawn"]
 
 
+def test_while_what_is_drawn_is_known_the_next_is_drawn_hotter(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = models.fit_generator([(trained_block(WIDTH, 1), "layer")], [], 0, steps=1)
+    blocks = [trained_block(WIDTH, by) for by in (1, 1, 1, 2, 2, 3)]
+    temperatures: list[float] = []
+
+    def generate(self: Generator, *given: Any, temperature: float, **more: Any) -> list[Any]:
+        temperatures.append(temperature)
+        return [blocks[len(temperatures) - 1]]
+
+    monkeypatch.setattr(Generator, "generate", generate)
+    asked_for = Asked.of(asked(free=0, pool=2))
+    sizes = worker.sizes
+    made = proposing.graphs(asked_for, worker.settings, sizes, 10**7, None, tmp_path, generator, silent)
+    assert made.counts == {"drawn": 6, "as learned": 3, "known": 1}
+    assert len(made.pool) == 2
+    hotter = [1.1**n for n in (0, 1, 2, 3, 2, 3)]
+    assert temperatures == pytest.approx(hotter)
+    for _ in range(20):
+        hotter.append(proposing.next_temperature(hotter[-1], new=False))
+    assert hotter[-1] == 2.0
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 1}', b"[" * 100_000, bytes(range(256))])
 def test_hostile_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     for name in ("generator.json", "model.safetensors", "predictor.json", "predictor.safetensors"):

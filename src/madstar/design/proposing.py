@@ -39,6 +39,14 @@ _DRAW = 4.0
 """Seconds of computing that one block may take: most take less than two, and others come to no end."""
 
 
+_HOTTER = 1.1
+_HOTTEST = 2.0
+"""A draw that is known already makes the next so much hotter, up to this; a new one cools it again.
+
+A generator that learned the few blocks of a run again and again has them by heart: at temperature 1 it may
+give nothing else. Masks keep every draw valid however hot it is."""
+
+
 class TimeIsOver(BaseException):
     """Not an Exception, so that code which catches all of these does not go on."""
 
@@ -102,25 +110,26 @@ class _Making:
     def over(self) -> bool:
         return time.monotonic() >= self.end or self.misses >= _MISSES
 
-    def take(self, candidate: Candidate, into: list[Candidate]) -> None:
-        """Describe and predict a candidate, and put it `into` the list if it is new and fits."""
+    def take(self, candidate: Candidate, into: list[Candidate]) -> bool:
+        """Whether a candidate is new: then describe and predict it, and put it `into` a list if it fits."""
         self.misses += 1
         if candidate.key in self.seen:
             self.count("known")
-            return
+            return False
         self.seen.add(candidate.key)
         try:
             size = parameters_of(candidate, self.sizes, self.settings.pairs, self.settings.training.length)
             if size > self.most:
                 self.count("too large")
-                return
+                return True
             found = describe(whole_graph(candidate, self.sizes, self.settings.pairs, self.work))
         except MadstarError:
             self.count("not traced")
-            return
+            return True
         told = None if self.scorer is None else self.scorer.predict([found])[0]
         into.append(replace(candidate, prediction=told, description=found.groups))
         self.misses = 0
+        return True
 
 
 def genomes(
@@ -172,13 +181,14 @@ def graphs(
     seed = asked.seed
     ways = ((asked.free, making.made.free, anything), (asked.pool, making.made.pool, graded))
     for wanted, into, conditions in ways:
-        making.misses = 0
+        making.misses, temperature = 0, 1.0
         while len(into) < wanted and not making.over:
             seed += 1
             making.count("drawn")
             try:
                 with within(_DRAW):
-                    block = generator.generate(1, seed, conditions, tally=Tally())[0]
+                    drawn = generator.generate(1, seed, conditions, temperature=temperature, tally=Tally())
+                    block = drawn[0]
             except TimeIsOver:
                 making.count("not made in time")
                 continue
@@ -189,13 +199,19 @@ def graphs(
             if structural_hash(block) in generator.facts.known:
                 making.count("as learned")
                 making.misses += 1
+                temperature = next_temperature(temperature, new=False)
             elif (why := _why_not(block, settings.width)) is None:
-                making.take(of_graph(block), into)
+                temperature = next_temperature(temperature, new=making.take(of_graph(block), into))
             else:
                 making.count(why)
                 making.misses += 1
             report({"step": len(making.made.free) + len(making.made.pool), "total": asked.free + asked.pool})
     return making.made
+
+
+def next_temperature(temperature: float, new: bool) -> float:
+    """At what temperature is drawn after a block that is new, or known."""
+    return max(1.0, temperature / _HOTTER) if new else min(_HOTTEST, temperature * _HOTTER)
 
 
 def _why_not(block: Any, width: int) -> str | None:

@@ -222,23 +222,28 @@ def test_torch_is_left_as_it_was(tmp_path):
     torch.testing.assert_close(torch.rand(3), wanted)
 
 
-def test_nearby_completions_teach_the_local_context_and_nothing_else():
-    """One step with them and one without, from the same start and of the same questions."""
-    made = made_data()
+@pytest.mark.parametrize(
+    ("task", "setting", "part"), [("completion", "nearby", "next.local."), ("incomplete", "gaps", "gap.")]
+)
+def test_nearby_questions_teach_the_local_parts_and_nothing_else(task, setting, part):
+    """Steps with them and without, from the same start and of the same other questions."""
+    made, none = made_data(), {"nearby": 0, "gaps": 0}
     without, beside = (
-        Trainer(made, replace(TINY, dropout=0.0), replace(SHORT, nearby=nearby)) for nearby in (0, 6)
+        Trainer(made, replace(TINY, dropout=0.0), replace(SHORT, **none | {setting: count}))
+        for count in (0, 6)
     )
-    assert without.draws.nearby(0) == []
-    assert {question.task for question in beside.draws.nearby(0)} == {"completion"}
-    loss = local_loss(beside.model, beside.draws.nearby(0))
+    assert without.draws.nearby(0, task) == []
+    assert {question.task for question in beside.draws.nearby(0, task)} == {task}
+    loss = local_loss(beside.model, beside.draws.nearby(0, task))
     loss.backward()
     touched = {name for name, p in beside.model.named_parameters() if p.grad is not None}
-    assert touched == {name for name, _ in beside.model.named_parameters() if name.startswith("next.local.")}
+    own = {name for name, _ in beside.model.named_parameters() if name.startswith(part)}
+    assert touched == {name for name in own if not name.startswith("gap.place.")}
     before = float(loss.detach())
     beside.advance(12)
     without.advance(12)
     with torch.inference_mode():
         after, other = (
-            float(local_loss(each.model.eval(), beside.draws.nearby(0))) for each in (beside, without)
+            float(local_loss(each.model.eval(), beside.draws.nearby(0, task))) for each in (beside, without)
         )
     assert after < other < before

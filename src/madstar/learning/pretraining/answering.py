@@ -121,7 +121,7 @@ def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, 
     own = slice(at, at + 1)
     read = (batch.operations[own], batch.relations[own], batch.nodes[own])
     if question.task == "incomplete":
-        logits = model.gap(tokens[own], encoded.pooled[own].float(), *read)
+        logits = model.gap(tokens[own], *read)
         return _Raw(_array(logits)[0, : 1 + count], _array(incomplete(logits)))
     if question.task == "classification":
         return _Raw(_array(model.label(encoded.pooled[own].float()))[0], nothing)

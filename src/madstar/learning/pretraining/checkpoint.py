@@ -26,7 +26,7 @@ from ..transformer.relations import CODES
 from .settings import TrainingSettings
 from .training import Trainer
 
-SCHEMA = "madstar.graph-transformer/2"
+SCHEMA = "madstar.graph-transformer/3"
 MODEL, WEIGHTS, TRAINING = "model.json", "model.safetensors", "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -92,12 +92,8 @@ def _sums(
         _links(model, batch, asked, found, tokens, sums)
     if found := by_task["incomplete"]:
         picked = torch.tensor(found, device=device)
-        answers = _numbers([asked[i].answers[0] for i in found], device)
         read = (batch.operations[picked], batch.relations[picked], batch.nodes[picked])
-        logits = model.gap(tokens[picked], encoded.pooled[picked], *read)
-        known = answers != UNTOLD
-        loss = F.cross_entropy(logits.float(), torch.where(known, answers + 1, 0), reduction="none")
-        sums.add("incomplete", (loss * known).sum(), float(known.sum()))
+        sums.add("incomplete", *_gaps(model.gap(tokens[picked], *read), [asked[i] for i in found]))
     if found := by_task["completion"]:
         _completions(model, batch, asked, found, tokens, sums)
     if found := by_task["classification"]:
@@ -167,17 +163,29 @@ def _links(
 
 
 def local_loss(model: GraphTransformer, asked: Sequence[Question]) -> Tensor:
-    """The mean loss of the next operations in these completions as the local context alone says them.
+    """The mean loss of these questions, all of one task, as what stands close by says it alone.
 
-    The encoder has no part in it, so many more nodes can be asked for the same time.
+    Completions are asked for the next operations, incomplete graphs for their gaps. The encoder has no part
+    in it, so many more nodes can be asked for the same time.
     """
     device = next(model.parameters()).device
     batch = batch_of([q.features for q in asked]).to(device)
+    if asked[0].task == "incomplete":
+        loss, count = _gaps(model.gap.local(batch.operations, batch.relations, batch.nodes), asked)
+        return loss / max(1.0, count)
     graph, node, _, answers = flat(asked, range(len(asked)), device)
     known = answers >= 0
     logits = model.next.local(batch, graph, node).float()
     loss = F.cross_entropy(logits, answers.clamp_min(0), reduction="none") * known
     return loss.sum() / known.sum().clamp_min(1)
+
+
+def _gaps(logits: Float[Tensor, "g 1+t"], asked: Sequence[Question]) -> tuple[Tensor, float]:
+    """The sum of the losses of these graphs' gaps, and over how many."""
+    answers = _numbers([question.answers[0] for question in asked], logits.device)
+    known = answers != UNTOLD
+    loss = F.cross_entropy(logits.float(), torch.where(known, answers + 1, 0), reduction="none")
+    return (loss * known).sum(), float(known.sum())
 
 
 def _completions(

@@ -12,13 +12,14 @@ from ...errors import ConfigurationError
 class TrainingSettings:
     """How long and how fast.
 
-    `graphs` are asked in a step, and `nearby` more of which the local context alone is asked what comes next;
-    `part` is the most nodes of a graph's part.
+    `graphs` are asked in a step. Of more graphs the local parts alone are asked: of `nearby` what comes next,
+    of `gaps`, each beside its whole, what is missing. `part` is the most nodes of a graph's part.
     """
 
     steps: int = 1500
     graphs: int = 16
     nearby: int = 12
+    gaps: int = 6
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup: int = 50

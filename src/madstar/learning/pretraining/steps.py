@@ -19,11 +19,14 @@ from .losses import SHARES, TRAINED
 from .questions import Question, completion, questions, word
 from .settings import TrainingSettings
 
+NEARBY = ("completion", "incomplete")
+"""The tasks that local parts are asked alone."""
+
 
 @dataclass(frozen=True)
 class Piece:
-    """Questions that go through the model together, graphs of like sizes; or, `nearby`, those that the local
-    context alone is asked. `number` counts a step's pieces.
+    """Questions that go through the model together, graphs of like sizes; or, `nearby`, those of one task
+    that the local parts alone are asked. `number` counts a step's pieces.
     """
 
     number: int
@@ -60,8 +63,9 @@ class Draws:
         asked = self.questions(step)
         groups = in_batches([question.tokens for question in asked], self.settings.tokens)
         found = [Piece(i, tuple(asked[k] for k in group)) for i, group in enumerate(groups)]
-        if nearby := self.nearby(step):
-            found.append(Piece(len(found), tuple(nearby), nearby=True))
+        for task in NEARBY:
+            if nearby := self.nearby(step, task):
+                found.append(Piece(len(found), tuple(nearby), nearby=True))
         return found
 
     def questions(self, step: int) -> list[Question]:
@@ -74,11 +78,14 @@ class Draws:
             found += self._asked(TRAINED[number], self.data.train[entry], rng)
         return found
 
-    def nearby(self, step: int) -> list[Question]:
-        """The completions that the local context alone is asked."""
-        rng = np.random.default_rng([self.settings.seed, step, 1])
-        entries = rng.choice(len(self.data.train), self.settings.nearby, p=self.data.shares)
-        return [q for entry in entries for q in self._asked("completion", self.data.train[entry], rng)]
+    def nearby(self, step: int, task: str) -> list[Question]:
+        """Those of one of the `NEARBY` tasks that the local parts alone are asked."""
+        stream = NEARBY.index(task) + 1
+        count = {"completion": self.settings.nearby, "incomplete": self.settings.gaps}[task]
+        rng = np.random.default_rng([self.settings.seed, step, stream])
+        entries = [self.data.train[i] for i in rng.choice(len(self.data.train), count, p=self.data.shares)]
+        found = [question for entry in entries for question in self._asked(task, entry, rng)]
+        return [question for question in found if question.task == task]
 
     def _asked(self, task: str, entry: str, rng: np.random.Generator) -> list[Question]:
         """Questions about one graph, one part of it where it is large."""

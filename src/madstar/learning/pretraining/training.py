@@ -106,7 +106,8 @@ class Trainer:
             for piece in shared_out(pieces, of)[share]:
                 torch.manual_seed(((self.settings.seed * 1_000_003 + step) * 4096 + piece.number) % (1 << 62))
                 if piece.nearby:
-                    (WEIGHTS["completion"] * local_loss(self.model, piece.questions)).backward()
+                    task = piece.questions[0].task
+                    (WEIGHTS[task] * local_loss(self.model, piece.questions)).backward()
                     continue
                 sums = sums_of_losses(self.model, piece.questions, self._class_weights, half=bool(gpus))
                 self._backward(sums, counts, told)

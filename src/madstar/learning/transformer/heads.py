@@ -99,35 +99,49 @@ class SourceHead(nn.Module):
 class GapHead(nn.Module):
     """Where something is missing: a score of every node, and of the graph's being whole.
 
-    Scores are relative to the number of nodes, or large graphs would be the more suspect for their size. A
-    node's score is the encoder's and that of what stands around it, added.
+    A node's score is the encoder's and that of what stands around it, added. Scores are relative to the
+    number of nodes, or large graphs would be the more suspect for their size. That a graph is whole has the
+    same score for all graphs: from the vector of a graph it was learned by heart and said nothing of others.
     """
 
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
         super().__init__()
         width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.local = LocalScores(config, symbols, 1)
-        self.whole = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.around = LocalScores(config, symbols, 1)
+        self.whole = nn.Parameter(torch.zeros(1))
 
     def forward(
         self,
         tokens: Float[Tensor, "g t width"],
-        pooled: Float[Tensor, "g width"],
         operations: Int[Tensor, "g t"],
         relations: Int[Tensor, "g t t"],
         nodes: Int[Tensor, " g"],
     ) -> Float[Tensor, "g 1+t"]:
         """Logits of "nothing is missing", then of each node as the place."""
-        places = (self.place(tokens) + self.local(operations, relations, nodes)).squeeze(-1)
-        places = places - nodes.to(tokens.dtype).log()[:, None]
-        outside = torch.arange(tokens.shape[1], device=tokens.device)[None, :] >= nodes[:, None]
-        return torch.cat([self.whole(pooled), places.masked_fill(outside, _NEVER)], 1)
+        return self._beside_whole(self.place(tokens) + self.around(operations, relations, nodes), nodes)
+
+    def local(
+        self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
+    ) -> Float[Tensor, "g 1+t"]:
+        """The same from what stands around each node, without the encoder."""
+        return self._beside_whole(self.around(operations, relations, nodes), nodes)
+
+    def _beside_whole(
+        self, scores: Float[Tensor, "g t 1"], nodes: Int[Tensor, " g"]
+    ) -> Float[Tensor, "g 1+t"]:
+        places = scores.squeeze(-1) - nodes.to(scores.dtype).log()[:, None]
+        outside = torch.arange(scores.shape[1], device=scores.device)[None, :] >= nodes[:, None]
+        return torch.cat([self.whole.expand(len(nodes), 1), places.masked_fill(outside, _NEVER)], 1)
 
 
 def incomplete(logits: Float[Tensor, "g 1+t"]) -> Float[Tensor, " g"]:
-    """How much likelier a gap anywhere is than none, as a logit."""
-    return logits[:, 1:].logsumexp(-1) - logits[:, 0]
+    """How much likelier a gap at the likeliest place is than none, as a logit.
+
+    Not a gap anywhere: over many nodes a little suspicion of all that is unfamiliar adds up, and graphs of
+    families that were never seen are unfamiliar everywhere.
+    """
+    return logits[:, 1:].amax(-1) - logits[:, 0]
 
 
 class NextHead(nn.Module):

@@ -39,7 +39,7 @@ class Traceable(nn.Module):
         """Scores of operations, logits of gaps, the graphs' vectors. `nodes` must be below t."""
         tokens, pooled = self.encoder.encode(operations, columns, attributes, relations, orders, nodes)
         read = (operations, relations, nodes)
-        return self.operation(tokens, *read), self.gap(tokens, pooled, *read), pooled
+        return self.operation(tokens, *read), self.gap(tokens, *read), pooled
 
 
 class SmallTransformer(Traceable):
