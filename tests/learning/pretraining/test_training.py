@@ -24,6 +24,7 @@ from madstar.learning.pretraining.running import Told, _steps_in, stops, train
 from madstar.learning.pretraining.settings import TrainingSettings
 from madstar.learning.pretraining.training import Trainer
 from madstar.learning.pretraining.validation import area_under_curve, reciprocal_rank
+from madstar.learning.transformer.heads import incomplete
 
 ROOT = Path(__file__).parents[3]
 
@@ -128,6 +129,21 @@ def test_answers_do_not_depend_on_their_batch(trained):
             alone, answer = (alone.score, alone.places), (answer.score, answer.places)
         for a, b in zip(alone[-1:], answer[-1:], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_whether_anything_is_missing_is_read_from_local_parts_and_where_from_both(trained):
+    model, _ = load_model(trained)
+    data = made_data()
+    before = predict(model, data.valid["incomplete"], data.views)
+    torch.nn.init.normal_(model.gap.place[-1].weight, generator=torch.Generator().manual_seed(0))
+    after = predict(model, data.valid["incomplete"], data.views)
+    assert [a.score for a in after] == [b.score for b in before]
+    assert any((a.places != b.places).any() for a, b in zip(after, before, strict=True))
+
+
+def test_suspicion_is_the_likeliest_place_against_none():
+    logits = torch.tensor([[1.0, 3.0, 2.0, -1e9], [0.5, -2.0, -1.0, -0.5]])
+    torch.testing.assert_close(incomplete(logits), torch.tensor([2.0, -1.0]))
 
 
 def test_embeddings_are_of_graphs(trained):

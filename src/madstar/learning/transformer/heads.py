@@ -109,7 +109,7 @@ class GapHead(nn.Module):
         super().__init__()
         width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.around = LocalScores(config, symbols, 1)
+        self.near = LocalScores(config, symbols, 1)
         self.whole = nn.Parameter(torch.zeros(1))
 
     def forward(
@@ -120,13 +120,13 @@ class GapHead(nn.Module):
         nodes: Int[Tensor, " g"],
     ) -> Float[Tensor, "g 1+t"]:
         """Logits of "nothing is missing", then of each node as the place."""
-        return self._beside_whole(self.place(tokens) + self.around(operations, relations, nodes), nodes)
+        return self._beside_whole(self.place(tokens) + self.near(operations, relations, nodes), nodes)
 
     def local(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
     ) -> Float[Tensor, "g 1+t"]:
         """The same from what stands around each node, without the encoder."""
-        return self._beside_whole(self.around(operations, relations, nodes), nodes)
+        return self._beside_whole(self.near(operations, relations, nodes), nodes)
 
     def _beside_whole(
         self, scores: Float[Tensor, "g t 1"], nodes: Int[Tensor, " g"]

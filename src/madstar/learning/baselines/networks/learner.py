@@ -129,5 +129,5 @@ def _without_pairs(model: GraphTransformer) -> None:
 
 def _wired(model: GraphTransformer, wired: bool) -> None:
     """Whether the heads may read what a node is joined to."""
-    for local in (model.next.local, model.gap.around.around, model.operation.local.around):
+    for local in (model.next.local, model.gap.near.around, model.operation.local.around):
         local.wired = wired
