@@ -64,7 +64,7 @@ def split(members: Sequence[Member], name: str = "family", seed: int = 0) -> dic
         if not made[part]:
             raise DataError(
                 f"split {name!r} leaves nothing in {part}: {len(members)} entries are too few, or too much "
-                "alike; give more sources, or split='random'"
+                "alike; give more sources, or --split random"
             )
     return made
 

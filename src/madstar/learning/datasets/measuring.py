@@ -51,7 +51,7 @@ def measured_split(
         found[part] = tuple(taken)
     found["train"] = tuple(member.key for group in rest for member in group)
     if not found["train"]:
-        raise DataError(f"split {name!r} leaves no measured architecture to train on; take split='random'")
+        raise DataError(f"split {name!r} leaves no measured architecture to train on; take --split random")
     return {part: found[part] for part in PARTS}
 
 
