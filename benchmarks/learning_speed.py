@@ -5,8 +5,8 @@
 
 DIR is what `madstar learn dataset --out DIR` wrote. Every size is trained by each number of processes in
 turn, round after round, some steps each time, the first two of which do not count. Nodes are those that the
-whole model is asked about (the local context's windows come on top). Every process has one thread. The
-medians over the rounds are told, and how many steps the 15 minutes of `madstar learn train` hold.
+whole model is asked about (what the local parts alone are asked comes on top). Every process has one thread.
+The medians over the rounds are told, and how many steps the 15 minutes of `madstar learn train` hold.
 """
 
 from __future__ import annotations

@@ -222,7 +222,9 @@ def test_figures():
     assert area_under_curve([1.0, 2.0], [0.0, 1.0]) == pytest.approx(0.875)
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"graphs": 0}, {"part": 3}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "change", [{"steps": 0}, {"graphs": 0}, {"gaps": -1}, {"part": 3}, {"learning_rate": 0.0}]
+)
 def test_impossible_settings(change):
     with pytest.raises(ConfigurationError):
         TrainingSettings(**change)

@@ -32,6 +32,9 @@ class TrainingSettings:
         for name in ("steps", "graphs", "tokens"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}: give at least 1")
+        for name in ("nearby", "gaps"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: give 0 or more")
         if self.part < 16:
             raise ConfigurationError(f"part is {self.part}: give at least 16 nodes")
         if not self.learning_rate > 0:

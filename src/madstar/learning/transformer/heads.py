@@ -99,10 +99,10 @@ class SourceHead(nn.Module):
 class GapHead(nn.Module):
     """Where something is missing: a score of every node, and of the graph's being whole.
 
-    A node's score is the encoder's and that of what stands around it, added; whether anything is missing at
-    all is read from the latter alone (`local`), which the encoder's scores of graphs of unseen families only
-    blur. Scores are relative to the number of nodes, or large graphs would be the more suspect for it.
-    That a graph is whole has the same score for all: from the vector of a graph it was learned by heart.
+    A node's score is the encoder's and that of what stands around it, added. Whether anything is missing at
+    all is read from the latter alone (`local`): the encoder's scores of families that it never saw blur it.
+    Scores are relative to the number of nodes, or large graphs would be the more suspect for it. Being whole
+    has one score for all graphs: read from a graph's vector it was learned by heart.
     """
 
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
