@@ -190,6 +190,26 @@ def test_rotary_for_learned_positions():
         )
 
 
+class SumOfTables(Positions):
+    """What is added to the tokens is itself the sum of two tables: of positions, and one number for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.kinds = nn.Embedding(1, 16)
+        self.every = nn.Parameter(torch.randn(64, 16))
+
+    def forward(self, tokens):
+        return super().forward(tokens) + (self.kinds.weight + self.every)[tokens]
+
+
+def test_rotary_leaves_a_sum_of_two_tables_that_tokens_choose_from():
+    graph = trace(SumOfTables().eval(), models.tokens, name="sums")
+    edited = edit(graph, [{"rewrite": "rotary"}])
+    assert not check(edited.graph).errors
+    assert {"kinds.weight", "every"} <= parameters(edited.graph).keys()
+    assert "positions.weight" not in parameters(edited.graph)
+
+
 class Mean(nn.Module):
     def __init__(self):
         super().__init__()

@@ -99,7 +99,9 @@ def _tables(bench: Bench) -> list[tuple[Site, str]]:
     for site in sums:
         slots = {a.slot: a.source for a in site.item.arguments}  # type: ignore[union-attr]
         for table, kept in (("other", "input"), ("input", "other")):
-            if table in slots and kept in slots and _learned(slots[table], site, bench):
+            if table not in slots or kept not in slots:
+                continue
+            if _learned(slots[table], site, bench) and _given(slots[kept], site, bench):
                 found.append((site, kept))
                 break
     return found
@@ -122,9 +124,7 @@ def _learned(ref: str, site: Site, bench: Bench) -> bool:
         if node.op in ("linear", "addmm"):
             fits = False
             return []
-        if node.op.endswith("_like") or node.op.startswith("new_"):
-            return []  # only the form of what it takes counts
-        return list(sources(node).values())
+        return _read(node)
 
     for made in back(here, ref, follow):
         if made.node is not None:
@@ -138,6 +138,19 @@ def _learned(ref: str, site: Site, bench: Bench) -> bool:
         if parameter.shape[-1] == shape[-1] and parameter.shape[-2] >= places:
             tables.add(made.path)
     return fits and len(tables) == 1
+
+
+def _given(ref: str, site: Site, bench: Bench) -> bool:
+    """Whether a value depends on what the model takes; a sum of two tables is a table."""
+    made = back(bench.use(site), ref, lambda each: _read(each.node) if each.node is not None else [])
+    return any(each.node is None and each.ref.startswith("%") for each in made)
+
+
+def _read(node: Node) -> list[str]:
+    """What a node takes the values of, not the form alone."""
+    if node.op.endswith("_like") or node.op.startswith("new_"):
+        return []
+    return list(sources(node).values())
 
 
 def _most(bench: Bench, dim: Dim) -> int:
