@@ -9,7 +9,7 @@ from madstar.cli import learn_dataset  # noqa: F401  it registers itself
 from ..learning.corpus.made_museum import write_museum
 from .commands import contents, invoke, refusal, strict_json, words_in
 
-NOTHING_MADE = ("--genomes", "0", "--no-layers", "--edits", "0")
+NOTHING_MADE = ("--genomes", "0", "--no-layers", "--no-itself", "--edits", "0")
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,15 @@ import pytest
 from tests.graph.graphs import alternating, bert, llama, unrolled
 from typer.testing import CliRunner
 
-import madstar.cli.learn_train  # noqa: F401  (registers the commands)
+import madstar.cli.graph_edit
+import madstar.cli.learn_train
+import madstar.cli.trace  # noqa: F401  (registers the commands)
 from madstar.cli.app import app
 from madstar.graph.folding import fold
 from madstar.graph.json_format import save
+from madstar.graph.statistics import statistics
 from madstar.learning.datasets.building import DatasetSettings, build_dataset
+from madstar.learning.pretraining.checkpoint import load_model
 
 runner = CliRunner()
 _SMALL = ["--size", "small", "--split", "random", "--device", "cpu"]
@@ -92,3 +96,31 @@ def test_what_cannot_be_is_one_line(made, tmp_path):
     refused(similar(made, str(made / "graphs" / "bert.graph.json"), "--n", "0"), "--n 0")
     refused(similar(made, "no.graph.json"), "no.graph.json")
     refused(similar(made, str(made / "graphs" / "bert.graph.json"), "--model", str(tmp_path)), "learn train")
+
+
+def test_the_encoder_itself_is_traced_edited_and_trained(made, tmp_path):
+    traced, edited = tmp_path / "encoder.graph.json", tmp_path / "edited.graph.json"
+    size = "tiny,layers=2,dropout=0"
+    done = runner.invoke(app, ["trace", f"madstar:graph-encoder?{size}", "--out", str(traced)])
+    assert done.exit_code == 0, done.output
+    change = ["--rewrite", "swap_activation", "--to", "relu", "--out", str(edited)]
+    assert runner.invoke(app, ["graph", "edit", str(traced), *change]).exit_code == 0
+    done = train(made, "--steps", "2", "--size", size, "--encoder", str(edited), out="evolved")
+    assert done.exit_code == 0, done.output
+    model, _ = load_model(made / "evolved")
+    assert model.encoder_graph is not None
+    assert statistics(model.encoder_graph).operations.keys() >= {"relu"}
+    place = ["--data", str(made / "data"), "--model", str(made / "evolved")]
+    assert runner.invoke(app, ["learn", "similar", str(traced), *place]).exit_code == 0
+
+
+def test_what_is_no_encoder(made, tmp_path):
+    llama_file = str(made / "graphs" / "llama.graph.json")
+    refused(train(made, "--steps", "2", "--encoder", llama_file, out="no"), "is no encoder: it takes tokens")
+    assert not (made / "no").exists()
+    missing = train(made, "--steps", "2", "--encoder", str(tmp_path / "none.graph.json"), out="no")
+    refused(missing, "none.graph.json")
+    both = train(made, "--resume", "--encoder", llama_file, out="no")
+    refused(both, "leave out --encoder")
+    done = runner.invoke(app, ["trace", "madstar:graph-decoder"])
+    refused(done, "did you mean graph-encoder?")

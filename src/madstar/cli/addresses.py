@@ -15,7 +15,10 @@ from ..errors import GraphError
 if TYPE_CHECKING:
     from ..graph.model import Graph
 
-ADDRESSES = "hf:TYPE, hf:./config.json, timm:NAME, genome:TEXT, onnx:FILE, graphbook:FILE or file.py:Class"
+ADDRESSES = (
+    "hf:TYPE, hf:./config.json, timm:NAME, genome:TEXT, onnx:FILE, graphbook:FILE, madstar:graph-encoder "
+    "or file.py:Class"
+)
 FILES = ("onnx", "graphbook")
 """Addresses of a graph in the file of another program."""
 
@@ -54,7 +57,7 @@ def traced(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
         raise GraphError(f"{address!r} names no model{_hint(address)}; give {ADDRESSES}")
     if shrunk and scheme != "hf":
         raise GraphError(f"{address}: --shrunk cuts models of transformers (hf:) only; leave it out")
-    if inputs and scheme in ("hf", "timm", "genome", "onnx"):
+    if inputs and scheme in ("hf", "timm", "genome", "onnx", "madstar"):
         raise GraphError(f"{address}: its inputs are known; --input is for file.py:Class")
     if scheme in FILES:
         return _from(_of_file(scheme, rest, inputs or []), address)
@@ -66,6 +69,8 @@ def traced(address: str, inputs: list[str] | None, shrunk: bool) -> Graph:
             return _from(trace_address(address, shrunk=shrunk).graph, address)
         if scheme == "genome":
             return _of_genome(address, rest)
+        if scheme == "madstar":
+            return _of_itself(address, rest)
         return _of_reference(address, inputs or [])
 
 
@@ -108,7 +113,7 @@ def _of_reference(address: str, inputs: list[str]) -> Graph:
         if find_spec(where) is None:
             raise GraphError(
                 f"{address!r}: no such kind of model {where!r}"
-                f"{nearest(where, ('hf', 'timm', 'genome'))}; give {ADDRESSES}"
+                f"{nearest(where, ('hf', 'timm', 'genome', 'madstar'))}; give {ADDRESSES}"
             )
     from ..graph.sources import trace_reference
 
@@ -134,6 +139,15 @@ def _of_genome(address: str, rest: str) -> Graph:
         sizes[name] = int(value)
     graph = genome_graph(text, Sizes(**sizes))
     return _from(dataclasses.replace(graph, name=address), address)
+
+
+def _of_itself(address: str, rest: str) -> Graph:
+    """The graph transformer without weights; a size may follow: "madstar:graph-encoder?small,layers=6"."""
+    from ..learning.transformer.config import find_size
+    from ..learning.transformer.traceable import traced
+
+    name, _, size = rest.partition("?")
+    return _from(traced(name, find_size(size or "base")), address)
 
 
 def _from(graph: Graph, address: str) -> Graph:

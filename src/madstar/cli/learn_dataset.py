@@ -37,6 +37,7 @@ def dataset(
     genomes: Annotated[int, typer.Option(help="Random genomes.")] = 200,
     edits: Annotated[int, typer.Option(help="Random edits of the models.")] = 200,
     layers: Annotated[bool, typer.Option(help="MAD's layers, each in its language model.")] = True,
+    itself: Annotated[bool, typer.Option(help="The graph transformer itself, traced.")] = True,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     redo: Annotated[
         bool, typer.Option("--redo", help="Replace a dataset of other settings that stands there.")
@@ -62,6 +63,7 @@ def dataset(
         own=own,
         genomes=genomes,
         layers=layers,
+        itself=itself,
         edits=edits,
         seed=seed,
     )

@@ -43,6 +43,10 @@ def train(
     size: Annotated[
         str, typer.Option(help="tiny, small, base or large, with changes such as base,layers=6,width=120.")
     ] = "base",
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="A graph to train in the encoder's place: an edited madstar:graph-encoder."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     split: Annotated[str, typer.Option(help="random, family, strict, size or generated.")] = "family",
     split_seed: Annotated[int, typer.Option("--split-seed", help="Seed of the split.")] = 0,
@@ -58,13 +62,17 @@ def train(
         raise ConfigurationError("--minutes and --steps: give one of them")
     if processes is not None and processes < 1:
         raise ConfigurationError(f"--processes {processes}: give at least 1")
+    from ..graph.json_format import load
     from ..learning.datasets.dataset import Stored
     from ..learning.pretraining.reading import from_dataset
     from ..learning.pretraining.running import train as trained
     from ..learning.pretraining.settings import TrainingSettings
     from ..learning.transformer.config import find_size
 
+    if resume and encoder is not None:
+        raise ConfigurationError("--resume goes on with the encoder that is there: leave out --encoder")
     config = find_size(size)
+    graph = None if encoder is None else load(encoder)
     settings = TrainingSettings(seed=seed) if steps is None else TrainingSettings(steps=steps, seed=seed)
     if steps is None and minutes is None:
         minutes = _MINUTES
@@ -85,6 +93,7 @@ def train(
             device=place,
             watcher=watcher,
             processes=_usual_processes(place) if processes is None else processes,
+            encoder=graph,
         )
     if as_json:
         print_document({"out": str(out), **facts})

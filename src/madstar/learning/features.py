@@ -3,7 +3,7 @@
 Each node is a row of categories, each category a column of `COLUMNS` with its own range. Sizes and counts are
 in buckets, so that a width never seen is near one that was; symbols have buckets of their own. Names, paths
 and classes of blocks are never read. What is hidden is hidden here: a masked node shows its wiring, its block
-and how often it is computed, and nothing else (`datasets.hiding.hidden`).
+and how often it is computed, and nothing else (`hiding.hidden`).
 
 With `causal`, a node's row says only what the nodes before it and its own edges say, so that the rows of a
 graph's first nodes are those of the graph cut there: what completion may see.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..graph.model import Attribute, Parameter, Value, Varying
-from .datasets.hiding import HIDDEN, hidden
+from .hiding import HIDDEN, hidden
 from .view import KINDS, GraphView
 
 Integers = NDArray[np.int32]
@@ -138,7 +138,7 @@ def features(
     """The arrays of a view.
 
     Args:
-        view: Of a graph, or what `datasets.hiding` leaves of one.
+        view: Of a graph, or what `hiding` leaves of one.
         table: The operations that have numbers; others are unknown.
         masked: Nodes of which only the wiring may be seen.
         causal: Only what is known when a node is added to those before it.

@@ -11,7 +11,7 @@ from madstar.learning.baselines.wiring import (
     wiring,
 )
 from madstar.learning.datasets import drawing
-from madstar.learning.datasets.hiding import HIDDEN, hidden
+from madstar.learning.hiding import HIDDEN, hidden
 from madstar.learning.view import INPUT
 
 from .small import Builder, model

@@ -15,8 +15,14 @@ from madstar.learning.corpus.collecting import looked_at, settled
 from madstar.learning.corpus.edits import random_edits
 from madstar.learning.corpus.entries import entry_of
 from madstar.learning.corpus.generated import mad_layers, random_genomes
+from madstar.learning.corpus.itself import graph_transformers
 from madstar.learning.corpus.labels import domain, role
 from madstar.learning.corpus.measured import of_candidates, read_archives
+from madstar.learning.features import OperationTable, features
+from madstar.learning.transformer.batch import batch_of
+from madstar.learning.transformer.config import SIZES
+from madstar.learning.transformer.of_graph import EncoderOfGraph
+from madstar.learning.view import view
 
 from .made_museum import made_model
 
@@ -36,6 +42,26 @@ def test_genomes_are_drawn_by_seed_and_traced() -> None:
 def test_layers_are_traced_where_autocast_knows_no_meta_device_too() -> None:
     entries = [w.make() for w in mad_layers(["linear-attention", "swiglu"], dim=32)]
     assert [e.key for e in entries if e is not None] == ["layer:linear-attention", "layer:swiglu"]
+
+
+def test_the_graph_transformer_is_an_entry_and_evolves_like_any_other():
+    entries = [entry for w in graph_transformers() if (entry := w.make()) is not None]
+    assert [e.key for e in entries] == ["madstar:graph-encoder", "madstar:graph-transformer"]
+    items = settled([looked_at(entry) for entry in entries])
+    assert {item.family for item in items} == {"madstar:graph-encoder"}
+    assert {item.entry.source for item in items} == {"madstar"}
+    made = [entry for w in random_edits(entries, 12, 0) if (entry := w.make()) is not None]
+    assert len({entry.hash for entry in made}) > 6
+    assert all(entry.parents == ("madstar:graph-encoder",) for entry in made)  # the whole is too large
+    config = SIZES["base"]
+    table = OperationTable(("linear", "add"))
+    batch = batch_of([features(view(fold(llama())), table)])
+    for entry in made:
+        encoder = EncoderOfGraph(entry.graph, config, table)
+        found = encoder(batch)
+        (found.tokens.square().mean() + found.pooled.square().mean()).backward()
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in encoder.parameters())
+        assert any(p.grad is not None and bool(p.grad.any()) for p in encoder.parameters())
 
 
 def test_edits_are_sound_and_repeatable() -> None:

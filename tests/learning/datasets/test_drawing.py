@@ -10,7 +10,7 @@ from tests.graph.random_graphs import graphs
 from madstar.graph.folding import fold
 from madstar.learning.datasets import drawing
 from madstar.learning.datasets.examples import KINDS, TASKS, from_row, to_row
-from madstar.learning.datasets.hiding import bypass, place, without
+from madstar.learning.hiding import bypass, place, without
 from madstar.learning.view import INPUT, view
 
 from ..corpus.made_museum import made_model

@@ -6,9 +6,9 @@ import pytest
 from madstar.learning.baselines.catalogue import learners
 from madstar.learning.baselines.wiring import wiring
 from madstar.learning.datasets.evaluator import Evaluator
-from madstar.learning.datasets.hiding import place
 from madstar.learning.evaluation.judging import Judged, judge
 from madstar.learning.evaluation.running import Division
+from madstar.learning.hiding import place
 
 from ..baselines.small import Small
 

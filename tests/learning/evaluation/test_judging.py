@@ -3,8 +3,8 @@ import pytest
 
 from madstar.learning.datasets.answers import Next, Sources, Suspicion
 from madstar.learning.datasets.examples import Classified, Completion, Incomplete, Links, Measured, Operations
-from madstar.learning.datasets.hiding import place
 from madstar.learning.evaluation.judging import HEADLINES, Contexts, Judged, judge
+from madstar.learning.hiding import place
 from madstar.learning.view import GraphView
 
 from ..baselines.small import model

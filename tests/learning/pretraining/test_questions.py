@@ -11,8 +11,8 @@ from tests.graph.graphs import alternating, bert
 from madstar.errors import DataError
 from madstar.learning.datasets import drawing
 from madstar.learning.datasets.examples import Completion, Incomplete, Links, Measured, Operations
-from madstar.learning.datasets.hiding import place
 from madstar.learning.features import FIRST, MASKED, OperationTable
+from madstar.learning.hiding import place
 from madstar.learning.pretraining.drawing import (
     deletable,
     draw_incomplete,

@@ -16,15 +16,24 @@ import torch
 from tests.learning.pretraining.made_data import SHORT, TINY, made_data
 
 from madstar.errors import ConfigurationError, DataError
+from madstar.graph.editing import edit
 from madstar.learning.datasets.answers import Next, Sources, Suspicion
 from madstar.learning.pretraining.answering import Masked, embeddings, predict
-from madstar.learning.pretraining.checkpoint import MODEL, TRAINING, WEIGHTS, load_model, save_training
+from madstar.learning.pretraining.checkpoint import (
+    MODEL,
+    TRAINING,
+    WEIGHTS,
+    load_model,
+    load_training,
+    save_training,
+)
 from madstar.learning.pretraining.losses import TRAINED, local_loss, sums_of_losses
 from madstar.learning.pretraining.running import Told, _steps_in, stops, train
 from madstar.learning.pretraining.settings import TrainingSettings
 from madstar.learning.pretraining.training import Trainer
 from madstar.learning.pretraining.validation import area_under_curve, reciprocal_rank
 from madstar.learning.transformer.heads import incomplete
+from madstar.learning.transformer.traceable import traced
 
 ROOT = Path(__file__).parents[3]
 
@@ -157,12 +166,33 @@ def test_embeddings_are_of_graphs(trained):
 def test_minutes_become_steps_that_are_kept(tmp_path, monkeypatch):
     clock = iter(range(10_000))  # every step takes two seconds: when it begins and when it ends
     monkeypatch.setattr("madstar.learning.pretraining.training.time.monotonic", lambda: 2.0 * next(clock))
-    short, longer = (_steps_in(m, made_data(), TINY, SHORT, "cpu") for m in (0.1, 2.0))
+    long = replace(SHORT, steps=10_000)
+    short, longer = (_steps_in(m, Trainer(made_data(), TINY, long), 1) for m in (0.1, 2.0))
     assert short == 1  # however little fits
     assert 40 <= longer <= 60
     monkeypatch.undo()
     with pytest.raises(ConfigurationError, match="minutes"):
         train(made_data(), tmp_path, TINY, SHORT, minutes=0)
+
+
+def test_a_graph_for_encoder_is_kept_with_the_model_and_with_a_training_that_was_stopped(tmp_path):
+    graph = edit(traced("graph-encoder", TINY)).apply([{"rewrite": "share_kv"}]).graph
+    train(made_data(), tmp_path / "whole", TINY, SHORT, encoder=graph)
+    model, _ = load_model(tmp_path / "whole")
+    assert model.encoder_graph == graph
+    views = list(made_data().views.values())
+    assert np.isfinite(embeddings(model, views)).all()
+
+    def stop(told: Told) -> None:
+        if told.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(made_data(), tmp_path / "stopped", TINY, SHORT, encoder=graph, watcher=stop, save_seconds=0.0)
+    with pytest.raises(DataError, match="another encoder"):
+        load_training(Trainer(made_data(), TINY, SHORT), tmp_path / "stopped")
+    train(made_data(), tmp_path / "stopped", TINY, SHORT, resume=True)
+    assert weights(tmp_path / "stopped") == weights(tmp_path / "whole")
 
 
 def damaged(folder: Path, trained: Path, how: str) -> None:

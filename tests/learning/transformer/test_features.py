@@ -15,7 +15,6 @@ from tests.graph.random_graphs import graphs
 from madstar.errors import DataError
 from madstar.graph.folding import fold
 from madstar.graph.model import Parameter, Value
-from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import (
     COLUMNS,
     FIRST,
@@ -25,6 +24,7 @@ from madstar.learning.features import (
     OperationTable,
     features,
 )
+from madstar.learning.hiding import prefix
 from madstar.learning.transformer.relations import relations
 from madstar.learning.view import GraphView, view
 

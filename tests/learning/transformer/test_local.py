@@ -15,8 +15,8 @@ from tests.graph.random_graphs import graphs
 from tests.learning.transformer.test_model import reordered
 
 from madstar.graph.folding import fold
-from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import FIRST, UNKNOWN, OperationTable, features
+from madstar.learning.hiding import prefix
 from madstar.learning.transformer.batch import batch_of
 from madstar.learning.transformer.config import TransformerConfig
 from madstar.learning.transformer.local import REACH, LocalContext, LocalScores, Places

@@ -11,13 +11,12 @@ from tests.graph.graphs import alternating, bert, llama
 
 from madstar.errors import ConfigurationError
 from madstar.graph.folding import fold
-from madstar.graph.trace import trace
-from madstar.learning.datasets.hiding import prefix
 from madstar.learning.features import OperationTable, features
+from madstar.learning.hiding import prefix
 from madstar.learning.transformer.batch import batch_of, in_batches
 from madstar.learning.transformer.config import SIZES, TransformerConfig, find_size
 from madstar.learning.transformer.model import GraphTransformer
-from madstar.learning.transformer.traceable import Traceable
+from madstar.learning.transformer.traceable import MODELS, traced
 from madstar.learning.view import GraphView, view
 
 TABLE = OperationTable(("linear", "add", "layer_norm", "view", "input", "mul", "softmax"))
@@ -125,21 +124,9 @@ def test_batches_hold_every_graph_once():
         assert len(group) == 1 or max(sizes[i] for i in group) * len(group) <= 256
 
 
-def test_the_transformer_can_be_traced():
-    def arguments(batch: int, length: int) -> dict[str, torch.Tensor]:
-        def numbers(*shape: int) -> torch.Tensor:
-            return torch.ones(shape, dtype=torch.int64)
-
-        return {
-            "operations": numbers(batch, length),
-            "columns": numbers(batch, length, 21),
-            "attributes": numbers(batch, length, 6),
-            "relations": numbers(batch, length, length),
-            "orders": numbers(batch, length, length),
-            "nodes": numbers(batch),
-        }
-
-    graph = trace(Traceable(TINY), arguments, symbols={"batch": (2, 3), "length": (12, 17)})
+@pytest.mark.parametrize("name", MODELS)
+def test_the_transformer_can_be_traced(name):
+    graph = traced(name, TINY)
     found = view(graph)
     assert "softmax" in {node.op for node in found.nodes}
     assert not graph.guesses

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from tests.graph.graphs import bert
 from tests.graph.random_graphs import graphs
 
-from madstar.learning.datasets.hiding import without_edges
 from madstar.learning.features import OperationTable, features
+from madstar.learning.hiding import without_edges
 from madstar.learning.transformer import relations as codes
 from madstar.learning.transformer.relations import orders, relations
 from madstar.learning.view import GraphView, view

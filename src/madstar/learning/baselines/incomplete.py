@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ..datasets.answers import Suspicion
 from ..datasets.examples import Incomplete
-from ..datasets.hiding import place, without
+from ..hiding import place, without
 from .forest import CountForest, neighbour_counts
 from .learner import Views
 from .wiring import NONE, Wiring, wiring

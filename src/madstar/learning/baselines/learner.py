@@ -2,7 +2,7 @@
 
 A learner is made anew for every split, is given the examples of training and validation with the views of
 their graphs, and predicts for any examples. It may look at a view only as its task allows
-(`madstar.learning.datasets.hiding`); of the views of test graphs it sees nothing while it learns.
+(`madstar.learning.hiding`); of the views of test graphs it sees nothing while it learns.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ..datasets.answers import Sources
 from ..datasets.examples import Links
-from ..datasets.hiding import without_edges
+from ..hiding import without_edges
 from ..view import GraphView
 from .learner import Views
 from .wiring import Wiring, wiring

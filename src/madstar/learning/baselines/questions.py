@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets.examples import Operations
-from ..datasets.hiding import HIDDEN
+from ..hiding import HIDDEN
 from ..view import INPUT
 from .learner import Views
 from .wiring import Wiring, masked, wiring

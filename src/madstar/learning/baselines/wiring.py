@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...graph.model import Shape
-from ..datasets.hiding import HIDDEN
+from ..hiding import HIDDEN
 from ..view import GraphView, ViewNode
 
 NONE = "<none>"

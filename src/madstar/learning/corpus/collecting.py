@@ -11,7 +11,7 @@ from .families import families
 from .fingerprints import Fingerprint, fingerprint
 from .labels import domain, role
 
-REAL = ("transformers", "timm", "own")
+REAL = ("transformers", "timm", "madstar", "own")
 """Sources of models that people made; the others are generated."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ...errors import DataError, GraphError
 from ...graph.model import Graph
 
-SOURCES = ("transformers", "timm", "own", "layer", "genome", "edit")
+SOURCES = ("transformers", "timm", "madstar", "own", "layer", "genome", "edit")
 """Where entries come from. Of equal graphs that of the first source stays."""
 
 _LEVEL = 6

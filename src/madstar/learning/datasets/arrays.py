@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ..hiding import anonymous, hidden, place, prefix, without, without_edges
 from ..view import INPUT, KINDS, GraphView, ViewNode
 from .examples import Classified, Completion, Example, Incomplete, Links, Measured, Operations
-from .hiding import anonymous, hidden, place, prefix, without, without_edges
 
 NODE_FEATURES = (
     *("operation", "block_depth", "count", "depth", "outputs", "rank", "dtype", "weights"),

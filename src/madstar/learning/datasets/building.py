@@ -20,6 +20,7 @@ from ...version import __version__
 from ..corpus.collecting import REAL, Item, settled
 from ..corpus.edits import random_edits
 from ..corpus.generated import mad_layers, random_genomes
+from ..corpus.itself import graph_transformers
 from ..corpus.measured import Candidate, of_candidates, read_archives
 from ..corpus.museum import of_museum
 from ..corpus.own import of_folder
@@ -43,6 +44,7 @@ class DatasetSettings:
         own: A folder of graph files, or None.
         genomes: Random genomes.
         layers: MAD's layers, each in its language model.
+        itself: The graph transformer that learns of them, beside all these.
         edits: Random edits of the models.
         sizes: Of the museum, "shrunk" and "full"; by default shrunk ones, and timm's models as they are.
         seed: Of all that is drawn.
@@ -53,6 +55,7 @@ class DatasetSettings:
     own: Path | None = None
     genomes: int = 0
     layers: bool = False
+    itself: bool = False
     edits: int = 0
     sizes: tuple[str, ...] = ()
     seed: int = 0
@@ -77,6 +80,7 @@ class DatasetSettings:
             "own": self.own is not None,
             "genomes": self.genomes,
             "layers": self.layers,
+            "itself": self.itself,
             "edits": self.edits,
             "sizes": list(self.sizes),
         }
@@ -183,6 +187,8 @@ def _wanted(settings: DatasetSettings, candidates: Sequence[Candidate]) -> list[
         found += of_museum(settings.museum, settings.sizes)
     if settings.own is not None:
         found += of_folder(settings.own)
+    if settings.itself:
+        found += graph_transformers()
     if settings.layers:
         found += mad_layers()
     if settings.genomes:

@@ -21,6 +21,7 @@ LICENCES = {
         "traced from the package timm (Apache-2.0), whose models have authors of their own. The graphs hold "
         "no weights. They stay on the machine that made them, unless you know that they may be handed on"
     ),
+    "madstar": "made by madstar, free to use",
     "own": "graphs of yours, under your terms",
     "genome": "made by madstar, free to use",
     "layer": "made by madstar, free to use",

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...graph.vocabulary import category
+from ..hiding import Wiring, bypass
 from ..view import INPUT, GraphView
 from .examples import Classified, Completion, Incomplete, Links, Operations
-from .hiding import Wiring, bypass
 
 MASKED = 0.3
 MOST_MASKED = 256

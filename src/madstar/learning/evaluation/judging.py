@@ -18,7 +18,7 @@ from ..baselines.learner import Views
 from ..baselines.wiring import wide_context, wiring
 from ..datasets.answers import Next, Sources, Suspicion
 from ..datasets.examples import Classified, Completion, Incomplete, Links, Measured, Operations
-from ..datasets.hiding import place
+from ..hiding import place
 from ..metrics import accuracy, auc, macro_f1, mean, reciprocal_rank, tau
 from ..view import GraphView
 

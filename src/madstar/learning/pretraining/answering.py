@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..datasets.answers import Next, Sources, Suspicion
 from ..datasets.examples import Classified, Completion, Example, Incomplete, Links, Operations
-from ..datasets.hiding import anonymous
 from ..features import features
+from ..hiding import anonymous
 from ..transformer.batch import Batch, batch_of, in_batches
 from ..transformer.encoder import Encoded
 from ..transformer.heads import incomplete

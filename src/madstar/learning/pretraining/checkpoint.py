@@ -17,7 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...errors import ConfigurationError, DataError
+from ...errors import ConfigurationError, DataError, GraphError
+from ...graph.json_format import from_json, to_json
+from ...graph.model import Graph
 from ...whole_files import whole, write_whole
 from ..features import COLUMNS, OperationTable
 from ..transformer.config import TransformerConfig
@@ -44,6 +46,7 @@ def save_model(model: GraphTransformer, folder: Path, facts: dict[str, Any]) -> 
         "schema": SCHEMA,
         "arrays": arrays_read(),
         "config": model.config.to_dict(),
+        "encoder": _encoder_text(model),
         "operations": list(model.table.names),
         "labels": list(model.labels),
         "facts": facts,
@@ -61,7 +64,8 @@ def load_model(folder: Path) -> tuple[GraphTransformer, dict[str, Any]]:
     try:
         config = TransformerConfig.from_dict(document["config"])
         table = OperationTable(tuple(map(str, document["operations"])))
-        model = GraphTransformer(config, table, tuple(map(str, document["labels"])))
+        encoder = _encoder(document.get("encoder"), folder / MODEL)
+        model = GraphTransformer(config, table, tuple(map(str, document["labels"])), encoder)
         facts = dict(document["facts"])
     except (KeyError, TypeError, ValueError, ConfigurationError) as error:
         raise DataError(f"{folder / MODEL} cannot be read: {error}; train anew") from None
@@ -82,6 +86,7 @@ def save_training(trainer: Trainer, folder: Path) -> None:
         "arrays": arrays_read(),
         "data": trainer.data.hash,
         "config": trainer.model.config.to_dict(),
+        "encoder": _encoder_text(trainer.model),
         "settings": trainer.settings.to_dict(),
         "step": trainer.step,
         "seconds": trainer.seconds,
@@ -92,11 +97,16 @@ def save_training(trainer: Trainer, folder: Path) -> None:
     write_tensors(folder / TRAINING, tensors, {"state": json.dumps(state)})
 
 
-def saved_settings(folder: Path) -> tuple[TransformerConfig, TrainingSettings]:
-    """What the training in a folder is of. Raises DataError where there is none."""
+def saved_settings(folder: Path) -> tuple[TransformerConfig, TrainingSettings, Graph | None]:
+    """What the training in a folder is of; the last is the graph that stands for the encoder, if any.
+
+    Raises DataError where there is none.
+    """
     state = _state(folder)
     try:
-        return TransformerConfig.from_dict(state["config"]), TrainingSettings.from_dict(state["settings"])
+        config = TransformerConfig.from_dict(state["config"])
+        settings = TrainingSettings.from_dict(state["settings"])
+        return config, settings, _encoder(state.get("encoder"), folder / TRAINING)
     except (KeyError, TypeError, ConfigurationError) as error:
         raise DataError(f"{folder / TRAINING} cannot be read: {error}; train anew") from None
 
@@ -111,10 +121,12 @@ def load_training(trainer: Trainer, folder: Path) -> None:
     for name, here in (
         ("data", trainer.data.hash),
         ("config", trainer.model.config.to_dict()),
+        ("encoder", _encoder_text(trainer.model)),
         ("settings", trainer.settings.to_dict()),
     ):
         if state.get(name) != here:
-            word = {"data": "another dataset", "config": "another size"}.get(name, "other settings")
+            words = {"data": "another dataset", "config": "another size", "encoder": "another encoder"}
+            word = words.get(name, "other settings")
             raise DataError(f"{folder / TRAINING} is a training with {word}: take another folder for --out")
     tensors, _ = _read(folder / TRAINING)
     _put(trainer.model, tensors, folder / TRAINING, "model.")
@@ -135,6 +147,20 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file that is whole or absent."""
     with whole(path) as partial:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial, metadata)
+
+
+def _encoder_text(model: GraphTransformer) -> str | None:
+    """The graph that stands for the encoder, as JSON; None where it is the package's own."""
+    return None if model.encoder_graph is None else to_json(model.encoder_graph)
+
+
+def _encoder(text: object, path: Path) -> Graph | None:
+    if text is None:
+        return None
+    try:
+        return from_json(str(text), "encoder")
+    except GraphError as error:
+        raise DataError(f"{path} cannot be read: {error}; train anew") from None
 
 
 def _document(folder: Path) -> dict[str, Any]:

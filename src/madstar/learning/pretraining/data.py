@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ..datasets.examples import Example
-from ..datasets.hiding import anonymous
 from ..features import OperationTable
+from ..hiding import anonymous
 from ..view import INPUT, GraphView
 from .drawing import deletable
 

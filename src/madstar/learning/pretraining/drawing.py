@@ -10,7 +10,7 @@ import numpy as np
 from ..datasets.drawing import deletable as can_be_deleted
 from ..datasets.drawing import operations
 from ..datasets.examples import Incomplete, Links, Operations
-from ..datasets.hiding import Wiring
+from ..hiding import Wiring
 from ..view import GraphView
 
 MOST_LINKS = 24

@@ -15,8 +15,8 @@ import numpy as np
 
 from ...errors import DataError
 from ..datasets.examples import Classified, Completion, Example, Incomplete, Links, Operations
-from ..datasets.hiding import place, prefix, without, without_edges
 from ..features import FIRST, Features, Integers, OperationTable, features
+from ..hiding import place, prefix, without, without_edges
 from ..view import GraphView
 
 NOWHERE, UNTOLD = -1, -2

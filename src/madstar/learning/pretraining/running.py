@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import ConfigurationError
+from ...graph.model import Graph
 from ..transformer.config import TransformerConfig
 from .checkpoint import (
     TRAINING,
@@ -56,6 +57,7 @@ def train(
     watcher: Callable[[Told], None] | None = None,
     save_seconds: float = 60.0,
     processes: int = 1,
+    encoder: Graph | None = None,
 ) -> dict[str, Any]:
     """Train a transformer into a folder; returns the facts written beside the model.
 
@@ -66,25 +68,29 @@ def train(
         settings: Steps, rates and seed.
         minutes: Instead of the settings' steps as many as fit, by the time of the first few. How many they
             were is kept: a resumed training, or one with those steps, gives the same model.
-        resume: Go on from where the training in `out` is; sizes, settings and minutes are those it has.
+        resume: Go on from where the training in `out` is; sizes, settings, minutes and encoder are those it
+            has.
         told: What else is to stand beside the model, such as the split it was trained on.
         device: Where to compute; on a GPU in bfloat16.
         watcher: Told after every step.
         save_seconds: How often the state is saved.
         processes: How many share each step. The model is the same up to rounding.
+        encoder: A graph to be trained in the place of the package's own encoder (`transformer.of_graph`).
 
     Raises:
-        ConfigurationError: no minutes or processes at all, or several processes where they cannot be had.
+        ConfigurationError: no minutes or processes at all, several processes where they cannot be had, or a
+            graph that is no encoder of these sizes.
         DataError: nothing to resume, or another training than this.
         WorkerError: a process that shares the training has ended; it can be resumed.
     """
     if minutes is not None and not minutes > 0:
         raise ConfigurationError(f"minutes is {minutes:g}: give more than 0")
     if resume:
-        config, settings = saved_settings(out)
+        config, settings, encoder = saved_settings(out)
     elif minutes is not None:
-        settings = replace(settings, steps=_steps_in(minutes, data, config, settings, device, processes))
-    trainer = Trainer(data, config, settings, device)
+        trial = Trainer(data, config, replace(settings, steps=10_000), device, encoder)
+        settings = replace(settings, steps=_steps_in(minutes, trial, processes))
+    trainer = Trainer(data, config, settings, device, encoder)
     if resume:
         load_training(trainer, out)
     facts: dict[str, Any] = {}
@@ -137,16 +143,8 @@ def _read_facts(out: Path) -> dict[str, Any]:
     return load_model(out)[1]
 
 
-def _steps_in(
-    minutes: float,
-    data: TrainingData,
-    config: TransformerConfig,
-    settings: TrainingSettings,
-    device: str | torch.device,
-    processes: int = 1,
-) -> int:
-    """How many steps fit, by a trial of a few."""
-    trial = Trainer(data, config, replace(settings, steps=10_000), device)
+def _steps_in(minutes: float, trial: Trainer, processes: int) -> int:
+    """How many steps fit, by a trial of a few; the trainer is of no other use."""
     with sharing(trial, processes):
         trial.advance(1)  # the first takes longer
         before = trial.seconds

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from ...graph.model import Graph
 from ..transformer.config import TransformerConfig
 from ..transformer.model import GraphTransformer
 from .data import TrainingData, class_weights
@@ -48,13 +49,14 @@ class Trainer:
         config: TransformerConfig,
         settings: TrainingSettings,
         device: torch.device | str = "cpu",
+        encoder: Graph | None = None,
     ) -> None:
         self.data, self.settings, self.device = data, settings, torch.device(device)
         self.draws = Draws(data, settings)
         self.others: Others | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.model = GraphTransformer(config, data.table, data.classes).to(self.device)
+            self.model = GraphTransformer(config, data.table, data.classes, encoder).to(self.device)
         self.optimizer = optimizer_of(self.model, settings)
         self.step, self.seconds, self.nodes = 0, 0.0, 0
         self.losses: dict[str, float] = {}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.examples import Example
-from ..datasets.hiding import place
+from ..hiding import place
 from ..transformer.model import GraphTransformer
 from ..view import GraphView
 from .answering import predict

@@ -1,21 +1,57 @@
-"""The graph transformer as a plain module of tensors: it can be traced into the corpus like any model.
+"""The graph transformer as an architecture: modules from tensors to tensors, and their graphs.
 
-    madstar trace src/madstar/learning/transformer/traceable.py:SmallTransformer \\
-      --input "operations:int64[batch,length]" --input "columns:int64[batch,length,21]" \\
-      --input "attributes:int64[batch,length,6]" --input "relations:int64[batch,length,length]" \\
-      --input "orders:int64[batch,length,length]" --input "nodes:int64[batch]"
+`madstar trace madstar:graph-encoder` gives the encoder, `madstar:graph-transformer` the encoder with the
+heads that every node is asked. What edits make of the former can be trained in its place (`of_graph.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from madstar.learning.features import OperationTable
-from madstar.learning.transformer.config import SIZES, TransformerConfig
-from madstar.learning.transformer.model import GraphTransformer
+from ...errors import GraphError
+from ...graph.declared import Declared, example_inputs
+from ...graph.model import Graph
+from ...graph.trace import trace
+from ...plugins import nearest
+from ..features import ATTRIBUTES, COLUMNS, OperationTable
+from .config import TransformerConfig
+from .encoder import Encoded, GraphEncoder
+from .model import GraphTransformer
+
+INPUTS = (
+    "operations:int64[batch,length]",
+    f"columns:int64[batch,length,{len(COLUMNS)}]",
+    f"attributes:int64[batch,length,{ATTRIBUTES}]",
+    "relations:int64[batch,length,length]",
+    "orders:int64[batch,length,length]",
+    "nodes:int64[batch]",
+)
+"""What both take, as `madstar trace` has it."""
 
 _OPERATIONS = 200
+
+
+class TraceableEncoder(GraphEncoder):
+    """The encoder alone, from tensors to tensors; its weights have the names that the encoder's have."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config, _table())
+
+    def forward(  # type: ignore[override]
+        self,
+        operations: Int[Tensor, "g t"],
+        columns: Int[Tensor, "g t columns"],
+        attributes: Int[Tensor, "g t attributes"],
+        relations: Int[Tensor, "g t t"],
+        orders: Int[Tensor, "g t t"],
+        nodes: Int[Tensor, " g"],
+    ) -> Encoded:
+        """The vectors of all tokens and of the graphs. `nodes` must be below t."""
+        return self.encode(operations, columns, attributes, relations, orders, nodes)
 
 
 class Traceable(nn.Module):
@@ -23,8 +59,8 @@ class Traceable(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        table = OperationTable(tuple(f"operation{i}" for i in range(_OPERATIONS)))
-        model = GraphTransformer(config, table)
+        model = GraphTransformer(config, _table())
+        assert isinstance(model.encoder, GraphEncoder)
         self.encoder, self.operation, self.gap = model.encoder, model.operation, model.gap
 
     def forward(
@@ -42,15 +78,29 @@ class Traceable(nn.Module):
         return self.operation(tokens, *read), self.gap(tokens, *read), pooled
 
 
-class SmallTransformer(Traceable):
-    """Of the size "small"."""
+MODELS: Mapping[str, Callable[[TransformerConfig], nn.Module]] = {
+    "graph-encoder": TraceableEncoder,
+    "graph-transformer": Traceable,
+}
+"""By the name that stands behind "madstar:"."""
 
-    def __init__(self) -> None:
-        super().__init__(SIZES["small"])
+
+def traced(name: str, config: TransformerConfig) -> Graph:
+    """The graph of one of `MODELS`, of these sizes and 200 operations.
+
+    Raises GraphError for another name.
+    """
+    if name not in MODELS:
+        raise GraphError(
+            f"madstar has no model {name!r} of its own{nearest(name, MODELS)}; there are {', '.join(MODELS)}"
+        )
+    # Not on the meta device: of a buffer a graph says what it holds, if that is known (`graph.buffers`).
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(0)
+        module = MODELS[name](config)
+        make, symbols = example_inputs([Declared.parse(text) for text in INPUTS], module)
+        return trace(module, make, name=f"madstar:{name}", symbols=symbols)
 
 
-class BaseTransformer(Traceable):
-    """Of the size "base"."""
-
-    def __init__(self) -> None:
-        super().__init__(SIZES["base"])
+def _table() -> OperationTable:
+    return OperationTable(tuple(f"operation{i}" for i in range(_OPERATIONS)))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from ...errors import DataError
-from ...graph.model import Parameter, Value
-from ..view import Edge, GraphView, ViewBlock, ViewNode
+from ..errors import DataError
+from ..graph.model import Parameter, Value
+from .view import Edge, GraphView, ViewBlock, ViewNode
 
 HIDDEN = "?"
 """The operation of a node whose operation is hidden."""

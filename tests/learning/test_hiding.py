@@ -14,7 +14,7 @@ from tests.graph.random_graphs import graphs, renamed
 from madstar.errors import DataError
 from madstar.graph.folding import fold
 from madstar.graph.model import Parameter, Value
-from madstar.learning.datasets.hiding import (
+from madstar.learning.hiding import (
     Wiring,
     anonymous,
     bypass,
@@ -26,7 +26,7 @@ from madstar.learning.datasets.hiding import (
 )
 from madstar.learning.view import GraphView, view
 
-from ..corpus.made_museum import made_model
+from .corpus.made_museum import made_model
 
 
 def disguised(seen: GraphView, nodes: set[int], rng: random.Random) -> GraphView:
