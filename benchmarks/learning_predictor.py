@@ -4,12 +4,12 @@
         [--transfer]
 
 DIR is a dataset of `madstar learn dataset --archive`. Architectures with the figure (by default the one
-measured most often) are shuffled by seed; a fifth are asked, at most 150, and the predictors are fitted to
-50, 100, 200 and 400 of the others, as far as there are so many. The graph process is that of
-`madstar.learning.predictor`; the others are the baselines of `madstar learn evaluate`, retrained on the same
-architectures. Kendall's tau against what was measured: mean and standard deviation over seeds; of the graph
-process also how often intervals of 90 % held. One line of JSON for each fit goes to
-results/learning_predictor.jsonl.
+measured most often; the beginning of its name is enough) are shuffled by seed; a fifth are asked, at most
+150, and the predictors are fitted to 50, 100, 200 and 400 of the others, as far as there are so many. The
+graph process is that of `madstar.learning.predictor`; the others are the baselines of `madstar learn
+evaluate`, retrained on the same architectures. Kendall's tau against what was measured: mean and standard
+deviation over seeds; of the graph process also how often intervals of 90 % held. One line of JSON for each
+fit goes to results/learning_predictor.jsonl.
 
 With `--transfer` the genomes that hold an operator class are asked, at most 150, of predictors fitted to 200
 that do not hold it: for each class that leaves so many, mean and standard deviation over classes.
@@ -77,7 +77,8 @@ class Measurements:
     def of(cls, stored: Stored, wanted: str | None) -> Measurements:
         examples = stored.examples("performance")
         often = Counter(str(Figure(e.task, e.budget)) for e in examples)
-        figure = wanted or often.most_common(1)[0][0]
+        named = [name for name in often if wanted and name.startswith(wanted)]
+        figure = named[0] if len(named) == 1 else wanted or often.most_common(1)[0][0]
         found = {e.entry: e for e in examples if str(Figure(e.task, e.budget)) == figure}
         if not found:
             raise SystemExit(f"{figure!r} was never measured; what was: {', '.join(often)}")

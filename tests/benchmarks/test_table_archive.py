@@ -23,3 +23,14 @@ def test_a_table_becomes_measurements(tmp_path: Path) -> None:
     assert {figure.task for figure in second.figures} == {"quality/python-reference"}
     with pytest.raises(SystemExit, match="is there already"):
         to_archive(ROWS, tmp_path / "home")
+
+
+def test_amounts_stand_beside_what_training_gave(tmp_path: Path) -> None:
+    amounts = [{"genome": "71111-91111", "processor": "P", "values": {"decode@64": 0.002}, "errors": {}}]
+    to_archive(ROWS, tmp_path, amounts)
+    second, first = read_archives([tmp_path])
+    (found,) = [figure for figure in first.figures if figure.task.startswith("decode")]
+    assert (found.task, found.budget, found.value) == ("decode@64 on P", "", 0.002)
+    assert all(figure.task.startswith("quality") for figure in second.figures)
+    with pytest.raises(SystemExit, match="several processors: P, Q"):
+        to_archive(ROWS, tmp_path / "other", [*amounts, {**amounts[0], "processor": "Q"}])

@@ -72,6 +72,7 @@ def predict(
             {
                 "task": each.task,
                 "budget": each.budget,
+                "unit": each.unit,
                 "value": told.value,
                 "low": told.low,
                 "high": told.high,
@@ -91,14 +92,20 @@ def predict(
         return
     longest = max(len(str(each)) for each in figures)
     for each, row in zip(figures, rows, strict=True):
-        interval = f"{row['low']:.4g} to {row['high']:.4g}"
-        typer.echo(f"{each!s:<{longest}}  {row['value']:.4g}  ({interval}, {level:.0%} of the time)")
+        value, low, high = (_in_words(row[name], each.unit) for name in ("value", "low", "high"))
+        typer.echo(f"{each!s:<{longest}}  {value}  ({low} to {high}, {level:.0%} of the time)")
     if nearest:
         typer.echo(f"Nearest of {len(found.entries)} measured architectures:")
     for entry, alike in nearest:
         typer.echo(f"  {alike:5.3f}  {entry}")
     if nearest and nearest[0][1] < _STRANGE:
         typer.echo("Unlike everything measured: the intervals are for architectures like those.", err=True)
+
+
+def _in_words(value: float, unit: str) -> str:
+    from ..report.quantities import amount
+
+    return amount(value, unit) if unit else f"{value:.4g}"
 
 
 def _predictor(data: Path | None, folder: Path | None, seed: int, save: Path | None) -> Predictor:

@@ -2,6 +2,7 @@
 
 from .builtin import BUILTIN
 from .constraint import Constraint, absolute_constraint, parse_constraint
+from .latency import processor
 from .objective import MEASURED, STATIC, TRAINED, Measurement, Objective, Subject
 from .registry import find_objective, reference
 
@@ -17,5 +18,6 @@ __all__ = [
     "absolute_constraint",
     "find_objective",
     "parse_constraint",
+    "processor",
     "reference",
 ]

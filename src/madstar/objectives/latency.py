@@ -1,9 +1,11 @@
-"""Measured latency: seconds to read a prompt, and seconds per generated token."""
+"""Measured latency: seconds to read a prompt, and seconds per generated token, and on which processor."""
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,6 +38,16 @@ def decode_latency(subject: Subject, length: int) -> Measurement:
 
     per_run = _median(decode)
     return Measurement(per_run.value / _DECODED, per_run.error / _DECODED)
+
+
+def processor() -> str:
+    """The name of this machine's processor: latencies of two machines are two figures."""
+    found = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return found
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), found)
 
 
 def _median(run: Callable[[], object]) -> Measurement:

@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..genome import CLASSES, Genome, LIVGenes, sample
 from ..genome.variation import settle
-from ..objectives import STATIC, Subject, reference
+from ..objectives import STATIC, Subject, processor, reference
 from ..tasks import DATA_NAME, TextTask
 from . import knowledge
 from .coordinator import Coordinator, Snapshot, Watcher
@@ -126,6 +126,7 @@ def begin(
                     "description": task.description,
                     "vocabulary_size": task.vocabulary_size,
                 },
+                "processor": processor(),
                 **({} if known is None else {"knowledge": known.get("says", "")}),
             },
         )

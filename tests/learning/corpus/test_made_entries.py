@@ -115,11 +115,13 @@ def _without_length(graph: Graph) -> Graph:
     return replace(graph, definitions={**graph.definitions, graph.root: main})
 
 
-def _archive(home: Path, values: list[tuple[str, int, float, int]]) -> None:
+def _archive(
+    home: Path, values: list[tuple[str, int, float, int]], also: dict[str, float] | None = None, cpu: str = ""
+) -> None:
     """A search in which genomes, after so many steps, had these bits per byte with these seeds."""
     with Archive.open(home / "archive.sqlite") as archive:
         settings = {"data": "/far/away/python-reference", "width": 16, "heads": 2}
-        run = archive.create_run(None, {"settings": settings})
+        run = archive.create_run(None, {"settings": settings, "processor": cpu})
         index: dict[str, int] = {}
         for genome, steps, value, seed in values:
             if genome not in index:
@@ -137,7 +139,7 @@ def _archive(home: Path, values: list[tuple[str, int, float, int]]) -> None:
                 status="ok",
                 started_at=0.0,
                 finished_at=1.0,
-                values={"quality": value, "perplexity": 3.0, "cache@4096": 1.0},
+                values={"quality": value, "perplexity": 3.0, "cache@4096": 1.0, **(also or {})},
                 errors={"quality": 0.1},
             )
 
@@ -159,6 +161,20 @@ def test_archives_add_up(tmp_path: Path) -> None:
     assert entry is not None
     assert (entry.key, entry.source) == (candidates[0].key, "genome")
     assert "width=16" in entry.key
+
+
+def test_latencies_are_measured_once_in_a_run_and_of_one_processor(tmp_path: Path) -> None:
+    fast = {"decode@1024": 0.001, "memory@1024": 4096.0}
+    _archive(tmp_path / "a", [(GENOME, 50, 2.0, 0), (GENOME, 100, 1.5, 0)], fast, "fast")
+    _archive(tmp_path / "b", [(GENOME, 50, 2.5, 1)], {"decode@1024": 0.003}, "slow")
+    _archive(tmp_path / "c", [(GENOME, 50, 2.5, 1)], {"decode@1024": 0.005}, "slow")
+    (candidate,) = read_archives([tmp_path / name for name in "abc"])
+    found = {(f.task, f.budget): (f.value, f.seeds) for f in candidate.figures if "quality" not in f.task}
+    assert found == {
+        ("decode@1024 on fast", ""): (0.001, 1),
+        ("decode@1024 on slow", ""): (0.004, 2),
+        ("memory@1024", ""): (4096.0, 1),
+    }
 
 
 def test_an_empty_archive_says_what_to_run(tmp_path: Path) -> None:

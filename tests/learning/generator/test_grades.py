@@ -30,6 +30,13 @@ def test_ranks_are_means_over_figures() -> None:
     assert ranks_of(measured("quality/text", "", a=1.0, b=2.0)) == {}  # of two none is in a third
 
 
+def test_what_is_no_score_does_not_grade() -> None:
+    amounts = [
+        Measured(entry, "decode@1024 on it", "", float(n + 1), None, 1) for n, entry in enumerate("abcd")
+    ]
+    assert ranks_of(amounts) == {}
+
+
 def test_thirds_are_those_of_the_blocks() -> None:
     assert graded([[0.1], [], [0.9, 1.0], [0.5], [0.0, 0.4], [0.6], [0.7]]) == [
         "best", "unmeasured", "rest", "middle", "best", "middle", "rest",

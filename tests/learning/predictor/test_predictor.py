@@ -78,6 +78,28 @@ def test_intervals_hold_as_often_as_they_say():
         assert abs(np.mean(found) - level) < 0.09, level
 
 
+def test_an_amount_is_positive_and_its_errors_are_shares_of_it():
+    """Seconds over two orders of magnitude, each measured with an error of a fifth."""
+    figure, rng = Figure("decode@1024 on this", ""), np.random.default_rng(5)
+    described, truth = architectures(80, 5)
+    others, other_truth = architectures(150, 6)
+
+    def seconds(score: float) -> float:
+        return 1e-3 * float(np.exp(2 * score + 0.2 * rng.standard_normal()))
+
+    rows = [Measured(name, figure.task, "", seconds(score), None, 1) for name, score in truth.items()]
+    rows.append(Measured(next(iter(truth)), figure.task, "", 0.0, None, 1))  # no time at all: left out
+    predictor = fit(described, rows, rng=np.random.default_rng(0))
+    found = predictor.predict(list(others.values()), figure)
+    assert all(0 < p.low < p.value < p.high for p in found)
+    again = [seconds(score) for score in other_truth.values()]
+    assert 0.82 < np.mean([p.low <= value <= p.high for p, value in zip(found, again, strict=True)]) < 0.98
+    ratios = np.log([p.value for p in found]) - np.log(again)
+    assert np.median(np.abs(ratios)) < 0.4
+    spans = [p.high / p.low for p in found]
+    assert max(spans) / min(spans) < 2 * (max(again) / min(again)) ** 0.25  # not as many seconds everywhere
+
+
 def test_uncertainty_is_larger_far_from_what_was_measured():
     predictor, described, _ = learned()
     near = predictor.predict([next(iter(described.values()))], QUALITY)[0]

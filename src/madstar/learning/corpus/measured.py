@@ -1,8 +1,10 @@
 """What archives have measured: architectures as entries, with a measurement for each task and budget.
 
 Figures of a search are those that training gives (`quality`, and other objectives that were trained for),
-the mean over the trainings of one architecture with one budget on one text. Those of a benchmark are MAD's
-scores: of each task, and their mean, where a whole benchmark of one seed or more is there.
+the mean over the trainings of one architecture with one budget on one text; and what running the untrained
+model gives (`prefill`, `decode`, `memory`), once in each run, latencies for each processor apart. Those of a
+benchmark are MAD's scores: of each task, and their mean, where a whole benchmark of one seed or more is
+there.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 ARCHIVE = "archive.sqlite"
 _TRAINED = ("quality", "mad")
+AMOUNTS = {"prefill": "s", "decode": "s", "memory": "bytes"}
+"""Objectives that are measured by running the untrained model, and their units."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,18 @@ def _search(archive: Archive, run: RunRow) -> Iterator[tuple[str, Candidate, lis
                         error = row.errors.get(value_name)
                         task = f"{value_name}/{text}" if name == "quality" else value_name
                         found.append((task, _budget(settings, row), value, error))
+        found += _once(rows[0], str(run.config.get("processor") or ""))
         if found:
             yield (*_of_genome(candidate.genome, sizes), found)
+
+
+def _once(row: EvaluationRow, processor: str) -> Iterator[Row]:
+    """What was measured of the untrained model; all evaluations of a run have the same."""
+    for name, value in row.values.items():
+        objective = name.partition("@")[0]
+        if objective in AMOUNTS and math.isfinite(value):
+            where = f" on {processor}" if processor and AMOUNTS[objective] == "s" else ""
+            yield name + where, "", value, row.errors.get(name)
 
 
 def _sizes(settings: dict[str, Any], vocabulary_size: int) -> Sizes:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import DataError
+from ..corpus.measured import AMOUNTS
 
 TASKS = ("operation", "link", "incomplete", "completion", "classification", "performance")
 
@@ -89,8 +90,9 @@ class Classified:
 class Measured:
     """What does the architecture score? `value` is the mean over `seeds` trainings.
 
-    `task` names the figure ("quality", "mad/in-context-recall"), `budget` how much training it had, in words
-    that are equal where budgets are. `error` is the standard error, if known.
+    `task` names the figure ("quality", "mad/in-context-recall", "decode@1024 on" a processor), `budget` how
+    much training it had, in words that are equal where budgets are; empty for what needs none. `error` is the
+    standard error, if known.
     """
 
     entry: str
@@ -99,6 +101,11 @@ class Measured:
     value: float
     error: float | None
     seeds: int
+
+
+def unit_of(task: str) -> str:
+    """The unit of a figure that is an amount, "s" or "bytes"; empty for a score."""
+    return AMOUNTS.get(task.partition("@")[0], "")
 
 
 Example = Operations | Links | Incomplete | Completion | Classified | Measured

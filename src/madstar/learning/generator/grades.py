@@ -8,7 +8,7 @@ from statistics import fmean
 
 from scipy.stats import rankdata
 
-from ..datasets.examples import Example, Measured
+from ..datasets.examples import Example, Measured, unit_of
 from .decisions import GRADES
 
 _LEAST = 3
@@ -18,12 +18,14 @@ _LEAST = 3
 def ranks_of(examples: Iterable[Example]) -> dict[str, float]:
     """By entry: what share of the others it is behind, 0 for the best; the mean over its figures.
 
-    Of quality, in bits per byte, less is better; of MAD's scores more. Equal scores share their ranks, and
-    a figure that fewer than three have says nothing.
+    Of quality, in bits per byte, less is better; of MAD's scores more; latency and memory do not count. Equal
+    scores share their ranks, and a figure that fewer than three have says nothing.
     """
     figures: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for each in examples:
         if not isinstance(each, Measured):
+            continue
+        if unit_of(each.task):
             continue
         less = each.task.partition("/")[0] == "quality"
         figures[each.task, each.budget][each.entry] = each.value if less else -each.value

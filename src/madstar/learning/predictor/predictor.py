@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...errors import DataError
-from ..datasets.examples import Measured
+from ..datasets.examples import Measured, unit_of
 from .description import Description
 from .process import Observations, Process, Scales, fit_scales
 from .table import Table
@@ -34,6 +35,11 @@ class Figure:
     def __str__(self) -> str:
         return f"{self.task} after {self.budget}" if self.budget else self.task
 
+    @property
+    def unit(self) -> str:
+        """ "s" or "bytes" of what is an amount, and is learned as a logarithm; empty for a score."""
+        return unit_of(self.task)
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -52,6 +58,7 @@ class Prediction:
 class Calibration:
     """Of one figure: mean and deviation by which it was standardised, and sizes of errors, ascending.
 
+    Of a figure that is an amount all of these are of its logarithm.
     Errors are those of graphs left out in folds, in predicted standard deviations: their quantile makes
     intervals (cross-conformal prediction, Vovk 2015).
     """
@@ -88,9 +95,14 @@ class Predictor:
         mean, deviation = self.process.predict(self.table.matrices(descriptions), number)
         half = np.sqrt(deviation**2 + self.process.noise(number) ** 2) * _quantile(calibration.errors, level)
         value = calibration.mean + calibration.scale * mean
+        half, deviation = calibration.scale * half, calibration.scale * deviation
+        low, high = value - half, value + half
+        if figure.unit:
+            value, low, high = np.exp(value), np.exp(low), np.exp(high)
+            deviation = value * deviation
         return [
-            Prediction(float(v), float(v - h), float(v + h), float(d))
-            for v, h, d in zip(value, calibration.scale * half, calibration.scale * deviation, strict=True)
+            Prediction(float(v), float(a), float(b), float(d))
+            for v, a, b, d in zip(value, low, high, deviation, strict=True)
         ]
 
     def nearest(self, description: Description, count: int = 5) -> list[tuple[str, float]]:
@@ -137,6 +149,8 @@ def fit(
     standards, triples = [], []
     for number, figure in enumerate(figures):
         values = {entry: value for entry, value in by_figure[figure].items() if entry in rows}
+        if figure.unit:
+            values = {entry: math.log(value) for entry, value in values.items()}
         plain = np.array(list(values.values()))
         mean, scale = float(plain.mean()), float(plain.std()) or 1.0
         standards.append((mean, scale))
@@ -183,10 +197,11 @@ def _errors(
 def _by_figure(
     measured: Sequence[Measured], descriptions: Mapping[str, Description]
 ) -> dict[Figure, dict[str, float]]:
-    """Means by figure and entry, of entries that are described and figures that are numbers."""
+    """Means by figure and entry, of entries that are described and values that are numbers."""
     seen: dict[Figure, dict[str, list[tuple[float, int]]]] = {}
     for each in measured:
-        if each.entry in descriptions and np.isfinite(each.value):
+        sound = np.isfinite(each.value) and (each.value > 0 or not unit_of(each.task))
+        if each.entry in descriptions and sound:
             found = seen.setdefault(Figure(each.task, each.budget), {})
             found.setdefault(each.entry, []).append((each.value, max(1, each.seeds)))
     return {
