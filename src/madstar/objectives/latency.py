@@ -42,12 +42,12 @@ def decode_latency(subject: Subject, length: int) -> Measurement:
 
 def processor() -> str:
     """The name of this machine's processor: latencies of two machines are two figures."""
-    found = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return found
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), found)
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
 
 
 def _median(run: Callable[[], object]) -> Measurement:

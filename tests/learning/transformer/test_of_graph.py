@@ -83,14 +83,21 @@ def test_an_edited_encoder_is_trained(name):
         found, before = model.encoder(batches()[1]), plain.encoder(batches()[1])
     assert found.tokens.shape == before.tokens.shape
     assert not torch.allclose(found.tokens, before.tokens) or model.parameter_count > plain.parameter_count
-    trainer = Trainer(made_data(), TINY, replace(SHORT, learning_rate=1e-2, steps=30), encoder=graph)
+    trainer = Trainer(made_data(), TINY, replace(SHORT, learning_rate=1e-2, steps=15), encoder=graph)
     start = [p.detach().clone() for p in trainer.model.encoder.parameters()]
     trainer.advance(1)
     first = dict(trainer.losses)
-    trainer.advance(30)
+    trainer.advance(15)
     assert trainer.losses["operation"] < first["operation"]
     moved = [not torch.equal(a, b) for a, b in zip(start, trainer.model.encoder.parameters(), strict=True)]
     assert all(moved)
+
+
+def test_an_encoder_that_sees_what_it_may_not_is_refused():
+    """Without the biases of pairs attention goes to all tokens, later ones too."""
+    edited = edit(encoder()).apply([{"edit": "delete", "select": "**.attention:add"}]).graph
+    with pytest.raises(ConfigurationError, match="depend on tokens that may not be seen"):
+        model_of(edited)
 
 
 def test_the_table_is_as_long_as_the_vocabulary():

@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import ConfigurationError, GraphError
 from ...graph.execution import build
 from ...graph.model import Graph, Node
 from ...graph.statistics import shapes_of
-from ..features import OperationTable
-from .batch import Batch
+from ..features import ATTRIBUTE_BUCKETS, COLUMNS, OperationTable, features
+from ..view import view
+from .batch import Batch, batch_of
 from .config import TransformerConfig
 from .encoder import Encoded, GraphEncoder
+from .relations import CODES
 
 INPUTS = ("operations", "columns", "attributes", "relations", "orders", "nodes")
 """What it takes, by name: fields of `Batch`."""
@@ -37,7 +39,9 @@ class EncoderOfGraph(nn.Module):
     is left starts as the graph says (`graph.execution.fresh`). Dropout is not in a graph that was recorded in
     evaluation.
 
-    Raises ConfigurationError where the graph is no encoder of this width.
+    Raises ConfigurationError where the graph is no encoder of this width, and where a token's vector depends
+    on tokens that it may not see (`relations.NONE`): such an encoder would read what comes next, or answer
+    by what else is in its batch.
     """
 
     def __init__(self, graph: Graph, config: TransformerConfig, table: OperationTable) -> None:
@@ -56,11 +60,41 @@ class EncoderOfGraph(nn.Module):
                 found = start.get(name)
                 if found is not None and found.shape == parameter.shape:
                     parameter.copy_(found)
+        if self._sees_ahead(table):
+            raise ConfigurationError(
+                f"{graph.name:.80} is no encoder: its vectors depend on tokens that may not be seen; "
+                "keep what adds the biases of pairs to the scores of attention"
+            )
 
     def forward(self, batch: Batch) -> Encoded:
         """Vectors of a batch of graphs."""
         found = self.module(**{name: getattr(batch, name).long() for name in INPUTS})
         return Encoded(found.tokens, found.pooled)
+
+    @torch.inference_mode()
+    def _sees_ahead(self, table: OperationTable) -> bool:
+        """Whether the first half of a causal graph, this one, changes with all that is said of the second."""
+        shown = features(view(self.graph), table, causal=True)
+        batch, half = batch_of([shown]), len(shown) // 2
+        draw, after = torch.Generator().manual_seed(0), slice(half, None)
+        operations, columns, attributes, relations = (
+            tensor.clone() for tensor in (batch.operations, batch.columns, batch.attributes, batch.relations)
+        )
+        operations[:, after] = _drawn(operations[:, after], table.size, draw)
+        for number, (_, size) in enumerate(COLUMNS):
+            columns[:, after, number] = _drawn(columns[:, after, number], size, draw)
+        attributes[:, after] = _drawn(attributes[:, after], ATTRIBUTE_BUCKETS, draw)
+        relations[:, after] = _drawn(relations[:, after], CODES, draw)
+        other = replace(
+            batch, operations=operations, columns=columns, attributes=attributes, relations=relations
+        )
+        before, now = (self(each).tokens[:, :half] for each in (batch, other))
+        return not torch.allclose(before, now, rtol=1e-3, atol=1e-4)
+
+
+def _drawn(like: Tensor, below: int, generator: torch.Generator) -> Tensor:
+    """Whole numbers in the form of others."""
+    return torch.randint(below, like.shape, generator=generator).to(like.dtype)
 
 
 def why_no_encoder(graph: Graph, width: int) -> str:
