@@ -9,6 +9,8 @@ import pytest
 import madstar
 from madstar.archive import Archive
 from madstar.errors import ArchiveError, ConfigurationError, DataError
+from madstar.learning.corpus.measured import read_archives
+from madstar.objectives import processor
 from madstar.search import resume
 from madstar.search.knowledge import FILE_NAME
 from madstar.search.run import ARCHIVE_NAME
@@ -95,3 +97,19 @@ def test_other_sizes_are_said(tiny: dict, before: Path, tmp_path: Path) -> None:
     says = madstar.search(**wider, home=tmp_path, name="run").summary().run.config["knowledge"]
     assert "0 of 2 figures the same" in says
     assert "genomes were measured at other sizes" in says
+
+
+def test_what_a_search_measured_of_untrained_models_can_be_learned(tiny: dict, tmp_path: Path) -> None:
+    settings = {**tiny, "objectives": ["quality", "decode@16", "memory@16"]}
+    madstar.search(**settings, strategy="random", candidates=2, baselines=False, home=tmp_path)
+    candidates = read_archives([tmp_path])
+    assert len(candidates) == 2
+    with Archive.open(tmp_path / ARCHIVE_NAME) as archive:
+        rows = archive.evaluations(archive.run("latest").id)
+        assert archive.run("latest").config["processor"] == processor()
+    for candidate in candidates:
+        found = {figure.task: figure for figure in candidate.figures if not figure.budget}
+        assert found.keys() == {f"decode@16 on {processor()}", "memory@16"}
+        decode = found[f"decode@16 on {processor()}"]
+        assert decode.value in {row.values["decode@16"] for row in rows}
+        assert decode.seeds == 1
