@@ -19,7 +19,7 @@ from ...graph.trace import trace
 from ...plugins import nearest
 from ..features import ATTRIBUTES, COLUMNS, OperationTable
 from .config import TransformerConfig
-from .encoder import Encoded, GraphEncoder
+from .encoder import GraphEncoder
 from .model import GraphTransformer
 
 INPUTS = (
@@ -41,17 +41,7 @@ class TraceableEncoder(GraphEncoder):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config, _table())
 
-    def forward(  # type: ignore[override]
-        self,
-        operations: Int[Tensor, "g t"],
-        columns: Int[Tensor, "g t columns"],
-        attributes: Int[Tensor, "g t attributes"],
-        relations: Int[Tensor, "g t t"],
-        orders: Int[Tensor, "g t t"],
-        nodes: Int[Tensor, " g"],
-    ) -> Encoded:
-        """The vectors of all tokens and of the graphs. `nodes` must be below t."""
-        return self.encode(operations, columns, attributes, relations, orders, nodes)
+    forward = GraphEncoder.encode  # type: ignore[assignment]
 
 
 class Traceable(nn.Module):
