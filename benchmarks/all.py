@@ -21,6 +21,7 @@ NAMES = (
     *("exchange_onnx", "exchange_graphbook", "learning_tokens --museum runs/museum"),
     "learning_generator --museum runs/museum",
     *("learning_tasks --data runs/learning --splits 5", "learning_predictor --data runs/learning"),
+    *("latencies benchmarks/results/labels", "own_encoders --data runs/learning"),
     *("guided --seeds 5", "guided --whole 60 --seeds 5"),
     *("guided predictors --archive runs/labels runs/study", "design --home runs/design"),
 )

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--genomes", type=int, default=60)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--n", type=int, default=150)
-    parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2, 3, 4])
     parser.add_argument("--out", type=Path, help="keep the generator of the first seed in this folder")
     parser.add_argument("--resume", action="store_true", help="go on from the seeds that are kept")
     asked = parser.parse_args()

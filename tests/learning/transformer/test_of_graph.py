@@ -18,6 +18,7 @@ from madstar.learning.features import OperationTable, features
 from madstar.learning.pretraining.training import Trainer
 from madstar.learning.transformer.batch import Batch, batch_of
 from madstar.learning.transformer.config import TransformerConfig
+from madstar.learning.transformer.encoder import Encoded
 from madstar.learning.transformer.model import GraphTransformer
 from madstar.learning.transformer.of_graph import EncoderOfGraph, with_table
 from madstar.learning.transformer.traceable import traced
@@ -98,6 +99,19 @@ def test_an_encoder_that_sees_what_it_may_not_is_refused():
     edited = edit(encoder()).apply([{"edit": "delete", "select": "**.attention:add"}]).graph
     with pytest.raises(ConfigurationError, match="depend on tokens that may not be seen"):
         model_of(edited)
+
+
+def test_an_encoder_that_sees_other_graphs_of_its_batch_is_noticed(monkeypatch):
+    made = EncoderOfGraph(encoder(), TINY, TABLE)
+    assert not made._sees_more(TABLE)
+    plain = made.forward
+
+    def mixed(batch: Batch) -> Encoded:
+        found = plain(batch)
+        return found._replace(tokens=found.tokens + found.tokens.mean(0, keepdim=True))
+
+    monkeypatch.setattr(made, "forward", mixed)
+    assert made._sees_more(TABLE)
 
 
 def test_the_table_is_as_long_as_the_vocabulary():

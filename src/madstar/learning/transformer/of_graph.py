@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...errors import ConfigurationError, GraphError
 from ...graph.execution import build
@@ -60,7 +60,7 @@ class EncoderOfGraph(nn.Module):
                 found = start.get(name)
                 if found is not None and found.shape == parameter.shape:
                     parameter.copy_(found)
-        if self._sees_ahead(table):
+        if self._sees_more(table):
             raise ConfigurationError(
                 f"{graph.name:.80} is no encoder: its vectors depend on tokens that may not be seen; "
                 "keep what adds the biases of pairs to the scores of attention"
@@ -72,29 +72,25 @@ class EncoderOfGraph(nn.Module):
         return Encoded(found.tokens, found.pooled)
 
     @torch.inference_mode()
-    def _sees_ahead(self, table: OperationTable) -> bool:
-        """Whether the first half of a causal graph, this one, changes with all that is said of the second."""
+    def _sees_more(self, table: OperationTable) -> bool:
+        """Whether the first half of a causal graph, this one, changes with its second half, or with another
+        graph beside it.
+        """
         shown = features(view(self.graph), table, causal=True)
-        batch, half = batch_of([shown]), len(shown) // 2
-        draw, after = torch.Generator().manual_seed(0), slice(half, None)
-        operations, columns, attributes, relations = (
-            tensor.clone() for tensor in (batch.operations, batch.columns, batch.attributes, batch.relations)
-        )
-        operations[:, after] = _drawn(operations[:, after], table.size, draw)
-        for number, (_, size) in enumerate(COLUMNS):
-            columns[:, after, number] = _drawn(columns[:, after, number], size, draw)
-        attributes[:, after] = _drawn(attributes[:, after], ATTRIBUTE_BUCKETS, draw)
-        relations[:, after] = _drawn(relations[:, after], CODES, draw)
-        other = replace(
-            batch, operations=operations, columns=columns, attributes=attributes, relations=relations
-        )
-        before, now = (self(each).tokens[:, :half] for each in (batch, other))
+        batch, half = batch_of([shown, shown]), len(shown) // 2
+        draw = torch.Generator().manual_seed(0)
+        ranges = {
+            "operations": torch.tensor(table.size),
+            "columns": torch.tensor([size for _, size in COLUMNS]),
+            "attributes": torch.tensor(ATTRIBUTE_BUCKETS),
+            "relations": torch.tensor(CODES),
+        }
+        changed = {}
+        for name, below in ranges.items():
+            changed[name] = (torch.rand(getattr(batch, name).shape, generator=draw) * below).long()
+            changed[name][0, :half] = getattr(batch, name)[0, :half]
+        before, now = (self(each).tokens[0, :half] for each in (batch, replace(batch, **changed)))
         return not torch.allclose(before, now, rtol=1e-3, atol=1e-4)
-
-
-def _drawn(like: Tensor, below: int, generator: torch.Generator) -> Tensor:
-    """Whole numbers in the form of others."""
-    return torch.randint(below, like.shape, generator=generator).to(like.dtype)
 
 
 def why_no_encoder(graph: Graph, width: int) -> str:
