@@ -278,6 +278,10 @@ def test_conditions_are_met(generator: Generator) -> None:
         (Conditions(domain="modle"), "did you mean 'model'|there is block, model"),
         (Conditions(width=17), "no width 17 was learned; nearest: 8, 16, 32"),
         (Conditions(most_parameters=10), "the smallest graph that was learned has"),
+        (  # weights of that width have multiples of 32
+            Conditions(width=32, least_parameters=257, most_parameters=263),
+            r"of \d+ drawn with any size the smallest has \d",
+        ),
         (Conditions(least_parameters=100, most_parameters=50), "no graph has both"),
         (Conditions(least_parameters=10**12), "no graph of between"),
         (Conditions(most_items=0), "at least one item"),
