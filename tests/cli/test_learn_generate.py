@@ -69,6 +69,16 @@ def test_like(model: Path, tmp_path: Path) -> None:
     assert wanted / 3 - 1 <= size <= wanted * 3
 
 
+def test_a_bound_counts_for_more_than_what_it_should_be_like(model: Path, tmp_path: Path) -> None:
+    large = max(WORLD, key=lambda graph: statistics(graph).parameters)
+    save(large, tmp_path / "large.graph.json")
+    most = statistics(large).parameters // 4
+    words = ("generate", "--model", model, "--n", 1, "--like", tmp_path / "large.graph.json")
+    status, out, err = run(*words, "--max-params", most, "--json")
+    assert status == 0, err
+    assert json.loads(out)["graphs"][0]["parameters"] <= most
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

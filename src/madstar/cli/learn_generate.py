@@ -41,7 +41,8 @@ def generate(
     ] = None,
     minutes: Annotated[float, typer.Option(help="With --data: time to fit.")] = 10.0,
     like: Annotated[
-        str, typer.Option("--like", help="A graph: of its domain, and about as many parameters.")
+        str,
+        typer.Option("--like", help="A graph: of its domain, and of about its size unless bounds are given."),
     ] = "",
     domain: Annotated[str, typer.Option(help="What the graphs are for, such as text.")] = "",
     width: Annotated[int | None, typer.Option(help="Their width.")] = None,
@@ -187,10 +188,9 @@ def _like(generator: Generator, graph: Graph, conditions: Conditions) -> Conditi
     found = domain(graph, graph.facts)
     if conditions.domain is None and found in known:
         conditions = replace(conditions, domain=found)
-    if conditions.most_parameters is None:
-        conditions = replace(conditions, most_parameters=int(size * _ALIKE))
-    if not conditions.least_parameters:
-        conditions = replace(conditions, least_parameters=int(size / _ALIKE))
+    if conditions.most_parameters is None and not conditions.least_parameters:
+        least, most = int(size / _ALIKE), int(size * _ALIKE)
+        conditions = replace(conditions, least_parameters=least, most_parameters=most)
     return conditions
 
 

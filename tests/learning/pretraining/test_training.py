@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -150,9 +151,26 @@ def test_whether_anything_is_missing_is_read_from_local_parts_and_where_from_bot
     assert any((a.places != b.places).any() for a, b in zip(after, before, strict=True))
 
 
-def test_suspicion_is_the_likeliest_place_against_none():
-    logits = torch.tensor([[1.0, 3.0, 2.0, -1e9], [0.5, -2.0, -1.0, -0.5]])
-    torch.testing.assert_close(incomplete(logits), torch.tensor([2.0, -1.0]))
+def test_suspicion_is_that_of_the_likeliest_places_against_none():
+    logits = torch.tensor([[1.0, 3.0, -9.0, -1e9], [0.5, -9.0, -9.0, -0.5]])
+    nodes = torch.tensor([2, 3])
+    wanted = torch.tensor([3.0 + math.log(2) - 1.0, -0.5 + math.log(3) - 0.5])
+    torch.testing.assert_close(incomplete(logits, nodes), wanted, rtol=0, atol=1e-4)
+
+
+def test_suspicion_does_not_say_how_many_nodes_there_are(trained):
+    """A graph has one node more than what is left of it: to count them would tell the two apart."""
+    model, _ = load_model(trained)
+    data = made_data()
+    scores = []
+    for parameter in model.gap.near.parameters():
+        torch.nn.init.zeros_(parameter)  # nothing is noticed anywhere
+    for example in data.valid["incomplete"]:
+        (answer,) = predict(model, [example], data.views)
+        scores.append((len(answer.places), answer.score))
+    assert len({count for count, _ in scores}) > 1
+    fewest, most = min(scores), max(scores)
+    assert fewest[1] <= most[1]
 
 
 def test_embeddings_are_of_graphs(trained):

@@ -122,7 +122,9 @@ def _answer(model: GraphTransformer, question: Question, at: int, batch: Batch, 
     read = (batch.operations[own], batch.relations[own], batch.nodes[own])
     if question.task == "incomplete":
         places = model.gap(tokens[own], *read)
-        return _Raw(_array(places)[0, : 1 + count], _array(incomplete(model.gap.local(*read))))
+        return _Raw(
+            _array(places)[0, : 1 + count], _array(incomplete(model.gap.local(*read), batch.nodes[own]))
+        )
     if question.task == "classification":
         return _Raw(_array(model.label(encoded.pooled[own].float()))[0], nothing)
     first, node, positions, _ = flat([question], [0], tokens.device)

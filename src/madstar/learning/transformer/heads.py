@@ -17,6 +17,8 @@ POSITIONS = 8
 """Argument positions that are told apart; later ones are the last."""
 
 _NEVER = -1e9
+_SHARP = 4.0
+"""How near the soft maximum of suspicions is to the largest; chosen on validation graphs of one split."""
 
 
 class OperationHead(nn.Module):
@@ -101,8 +103,9 @@ class GapHead(nn.Module):
 
     A node's score is the encoder's and that of what stands around it, added. Whether anything is missing at
     all is read from the latter alone (`local`): the encoder's scores of families that it never saw blur it.
-    Scores are relative to the number of nodes, or large graphs would be the more suspect for it. Being whole
-    has one score for all graphs: read from a graph's vector it was learned by heart.
+    In training scores are relative to the number of nodes, or large graphs would be the more suspect for it;
+    `incomplete` takes that away again. Being whole has one score for all graphs: read from a graph's vector
+    it was learned by heart.
     """
 
     def __init__(self, config: TransformerConfig, symbols: int) -> None:
@@ -136,13 +139,16 @@ class GapHead(nn.Module):
         return torch.cat([self.whole.expand(len(nodes), 1), places.masked_fill(outside, _NEVER)], 1)
 
 
-def incomplete(logits: Float[Tensor, "g 1+t"]) -> Float[Tensor, " g"]:
-    """How much likelier a gap at the likeliest place is than none, as a logit.
+def incomplete(logits: Float[Tensor, "g 1+t"], nodes: Int[Tensor, " g"]) -> Float[Tensor, " g"]:
+    """How much likelier a gap at the likeliest places is than none: a soft maximum of their scores.
 
     Not a gap anywhere: over many nodes a little suspicion of all that is unfamiliar adds up, and graphs of
-    families that were never seen are unfamiliar everywhere.
+    families that were never seen are unfamiliar everywhere. Nor may it say how many nodes there are: a graph
+    has one more than what is left when one was deleted, so that a score which falls with their number tells
+    the two apart without having noticed anything.
     """
-    return logits[:, 1:].amax(-1) - logits[:, 0]
+    places = logits[:, 1:] + nodes.to(logits.dtype).log()[:, None]
+    return torch.logsumexp(_SHARP * places, -1) / _SHARP - logits[:, 0]
 
 
 class NextHead(nn.Module):
