@@ -54,7 +54,7 @@ CHANGES: Mapping[str, list[dict[str, Any]]] = {
 FIGURES = {
     "operation": "accuracy",
     "link": "MRR",
-    "incomplete": "AUC",
+    "incomplete": "place MRR",
     "completion": "accuracy",
     "classification": "accuracy",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -145,9 +146,12 @@ def incomplete(logits: Float[Tensor, "g 1+t"], nodes: Int[Tensor, " g"]) -> Floa
     Not a gap anywhere: over many nodes a little suspicion of all that is unfamiliar adds up, and graphs of
     families that were never seen are unfamiliar everywhere. Nor may it say how many nodes there are: a graph
     has one more than what is left when one was deleted, so that a score which falls with their number tells
-    the two apart without having noticed anything.
+    the two apart without having noticed anything. So it is relative to the nearest power of two, by which
+    graphs of all sizes still compare.
     """
-    places = logits[:, 1:] + nodes.to(logits.dtype).log()[:, None]
+    count = nodes.to(logits.dtype).log()
+    coarse = (count / math.log(2)).round() * math.log(2)
+    places = logits[:, 1:] + (count - coarse)[:, None]
     return torch.logsumexp(_SHARP * places, -1) / _SHARP - logits[:, 0]
 
 
