@@ -77,6 +77,19 @@ def test_incomplete_graphs() -> None:
     assert found.plain["paired"] == 1
     assert found.plain["place MRR"] == 1
     assert found.families["AUC"] == 1  # the other family has nothing to tell apart
+    assert found.plain["AUC across"] == found.families["AUC across"] == 0  # below the whole graph of another
+
+
+def test_to_count_nodes_is_worth_nothing_across_graphs() -> None:
+    examples, answers = [], []
+    for entry, nodes in (("a", 10), ("c", 20), ("b", 30)):
+        for deleted in (-1, 2, 3):
+            examples.append(Incomplete(entry, deleted))
+            answers.append(Suspicion(-float(nodes - (deleted >= 0)), np.zeros(len(VIEWS["a"]))))
+    found = judged("incomplete", examples, answers)
+    assert found.families["paired"] == 1
+    assert found.families["AUC"] > 0.8
+    assert found.families["AUC across"] == found.plain["AUC across"] == 0.5
 
 
 def test_completion_labels_and_measurements() -> None:

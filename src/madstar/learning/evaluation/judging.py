@@ -31,7 +31,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         *("accuracy spans", "accuracy blocks"),
     ),
     "link": ("MRR", "MRR >= 5", "MRR >= 16", "MRR seen", "MRR unseen"),
-    "incomplete": ("AUC", "paired", "place MRR", "place MRR seen", "place MRR unseen"),
+    "incomplete": ("AUC across", "paired", "place MRR", "place MRR seen", "place MRR unseen"),
     "completion": ("accuracy", "macro-F1", "sources MRR", "accuracy seen", "accuracy unseen"),
     "classification": ("accuracy", "macro-F1", "accuracy matched"),
     "performance": ("tau", "MAE"),
@@ -103,6 +103,9 @@ def judge(
     every = [record for found in by_family.values() for record in found]
     each = {family: _known(figures(found)) for family, found in sorted(by_family.items())}
     plain = _known(figures(every))
+    if task == "incomplete":
+        for own, found in ((plain, every), *((each[family], by_family[family]) for family in each)):
+            own.update(_known(_across(found, every)))
     over = {
         name: mean([found[name] for found in each.values() if name in found])
         for name in plain
@@ -192,6 +195,22 @@ def _of_incomplete(records: Sequence[Record]) -> dict[str, float]:
         "place MRR seen": mean([rank for rank, seen in places if seen]),
         "place MRR unseen": mean([rank for rank, seen in places if not seen]),
     }
+
+
+def _across(records: Sequence[Record], every: Sequence[Record]) -> dict[str, float]:
+    """The share of gaps and whole graphs of other entries in which the gap's score is higher.
+
+    A graph is larger by a node than what is left of it, and has more of the operations that are deleted: to
+    count them tells the two apart. Graphs of others are of all sizes.
+    """
+    whole = [(entry, score) for entry, gap, score, _, _ in every if not gap]
+    names = np.array([entry for entry, _ in whole], dtype=object)
+    scores = np.array([score for _, score in whole])
+    found: list[float] = []
+    for entry, gap, score, _, _ in records:
+        others = scores[names != entry] if gap else scores[:0]
+        found += [float(((score > others) + 0.5 * (score == others)).mean())] if len(others) else []
+    return {"AUC across": mean(found)}
 
 
 def _completion(example: Completion, answer: Next, view: GraphView, c: Contexts) -> Iterator[Record]:
