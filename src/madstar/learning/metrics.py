@@ -44,6 +44,22 @@ def auc(labels: Sequence[bool], scores: Sequence[float]) -> float:
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def above_others(entries: Sequence[str], gaps: Sequence[bool], scores: Sequence[float]) -> list[float]:
+    """For each gap, the share of whole graphs of other entries with a lower score; nan for whole graphs.
+
+    A graph is larger by a node than what is left of it, and has more of the operations that are deleted: to
+    count them tells the two apart. Graphs of others are of all sizes.
+    """
+    names = np.array([entry for entry, gap in zip(entries, gaps, strict=True) if not gap], dtype=object)
+    whole = np.array([score for score, gap in zip(scores, gaps, strict=True) if not gap])
+    found = []
+    for entry, gap, score in zip(entries, gaps, scores, strict=True):
+        others = whole[names != entry] if gap else whole[:0]
+        shares = (score > others) + 0.5 * (score == others)
+        found.append(float(shares.mean()) if len(others) else NOT_KNOWN)
+    return found
+
+
 def reciprocal_rank(scores: Float[np.ndarray, " candidates"], right: int) -> float:
     """1 / rank of the right one; among equals it stands in the middle. Scores that are nan rank last."""
     known = np.nan_to_num(np.asarray(scores, float), nan=-np.inf)

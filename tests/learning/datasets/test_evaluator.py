@@ -78,6 +78,7 @@ def test_what_is_deleted_is_held_against_its_own_graph() -> None:
     assert found["paired_accuracy"] == pytest.approx(2 / 3)
     assert found["place_mrr"] == pytest.approx((1 + 0.5) / 2)
     assert found["auc"] == 0.5
+    assert found["auc_across"] == pytest.approx((0 + 0 + 1) / 3)  # each against the other's whole graph
 
 
 def test_what_comes_next_and_its_sources() -> None:

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..metrics import accuracy, auc, macro_f1, mean, reciprocal_rank, tau
+from ..metrics import above_others, accuracy, auc, macro_f1, mean, reciprocal_rank, tau
 from .examples import TASKS
 
 Columns = Mapping[str, Sequence[Any]]
 SPANS = (2, 5, 16)
+_SHARES = "shares of whole graphs of others"
+"""A column of our own: it takes all rows, where figures by family see some."""
 
 _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "operation": ("y_true", "y_pred"),
@@ -84,6 +86,8 @@ class Evaluator:
     def eval(self, answers: Columns, known: Sequence[str] | None = None) -> dict[str, float]:
         """The figures. Raises DataError for missing, unknown or unequally long columns."""
         columns = self._checked(answers)
+        if self.name == "incomplete":
+            columns[_SHARES] = _shares(columns)
         found = _present(_FIGURES[self.name](columns))
         if "family" in columns:
             found |= _over_families(columns, _FIGURES[self.name], found)
@@ -163,6 +167,11 @@ def _links(columns: Mapping[str, list[Any]]) -> dict[str, float]:
     return found
 
 
+def _shares(columns: Mapping[str, list[Any]]) -> list[float]:
+    entries = [str(entry) for entry in columns["entry"]]
+    return above_others(entries, [bool(y) for y in columns["y_true"]], [float(y) for y in columns["y_pred"]])
+
+
 def _incomplete(columns: Mapping[str, list[Any]]) -> dict[str, float]:
     gaps, scores = [bool(each) for each in columns["y_true"]], [float(s) for s in columns["y_pred"]]
     whole: dict[str, list[float]] = {}
@@ -175,7 +184,8 @@ def _incomplete(columns: Mapping[str, list[Any]]) -> dict[str, float]:
         if gap
         for other in whole.get(str(entry), ())
     ]
-    found = {"auc": auc(gaps, scores), "paired_accuracy": mean(pairs)}
+    across = [share for share in columns[_SHARES] if not np.isnan(share)]
+    found = {"auc_across": mean(across), "auc": auc(gaps, scores), "paired_accuracy": mean(pairs)}
     if "place_true" in columns and "place_pred" in columns:
         found["place_mrr"] = mean(
             [
@@ -225,7 +235,7 @@ _FIGURES: Mapping[str, Callable[[Mapping[str, list[Any]]], dict[str, float]]] = 
 _OUTPUT: Mapping[str, tuple[str, ...]] = {
     "operation": ("accuracy", "macro_f1", "accuracy_seen", "accuracy_unseen"),
     "link": (*(f"mrr_span_{span}" for span in SPANS), "missing_auc"),
-    "incomplete": ("auc", "paired_accuracy", "place_mrr"),
+    "incomplete": ("auc_across", "auc", "paired_accuracy", "place_mrr"),
     "completion": ("accuracy", "macro_f1", "accuracy_seen", "accuracy_unseen", "source_accuracy", "exact"),
     "classification": ("accuracy", "macro_f1", "accuracy_matched"),
     "performance": ("kendall_tau", "mae"),

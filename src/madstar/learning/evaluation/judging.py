@@ -19,7 +19,7 @@ from ..baselines.wiring import wide_context, wiring
 from ..datasets.answers import Next, Sources, Suspicion
 from ..datasets.examples import Classified, Completion, Incomplete, Links, Measured, Operations
 from ..hiding import place
-from ..metrics import accuracy, auc, macro_f1, mean, reciprocal_rank, tau
+from ..metrics import above_others, accuracy, auc, macro_f1, mean, reciprocal_rank, tau
 from ..view import GraphView
 
 SPANS = (2, 5, 16)
@@ -104,8 +104,10 @@ def judge(
     each = {family: _known(figures(found)) for family, found in sorted(by_family.items())}
     plain = _known(figures(every))
     if task == "incomplete":
-        for own, found in ((plain, every), *((each[family], by_family[family]) for family in each)):
-            own.update(_known(_across(found, every)))
+        shares = _across(by_family)
+        plain |= _known({"AUC across": mean([share for found in shares.values() for share in found])})
+        for family, found in shares.items():
+            each[family] |= _known({"AUC across": mean(found)})
     over = {
         name: mean([found[name] for found in each.values() if name in found])
         for name in plain
@@ -197,20 +199,16 @@ def _of_incomplete(records: Sequence[Record]) -> dict[str, float]:
     }
 
 
-def _across(records: Sequence[Record], every: Sequence[Record]) -> dict[str, float]:
-    """The share of gaps and whole graphs of other entries in which the gap's score is higher.
-
-    A graph is larger by a node than what is left of it, and has more of the operations that are deleted: to
-    count them tells the two apart. Graphs of others are of all sizes.
-    """
-    whole = [(entry, score) for entry, gap, score, _, _ in every if not gap]
-    names = np.array([entry for entry, _ in whole], dtype=object)
-    scores = np.array([score for _, score in whole])
-    found: list[float] = []
-    for entry, gap, score, _, _ in records:
-        others = scores[names != entry] if gap else scores[:0]
-        found += [float(((score > others) + 0.5 * (score == others)).mean())] if len(others) else []
-    return {"AUC across": mean(found)}
+def _across(by_family: Mapping[str, Sequence[Record]]) -> dict[str, list[float]]:
+    """By family, for each gap the share of whole graphs of other entries that have a lower score."""
+    every = [(family, record) for family, found in by_family.items() for record in found]
+    shares = above_others(
+        [r[0] for _, r in every], [bool(r[1]) for _, r in every], [float(r[2]) for _, r in every]
+    )
+    found: dict[str, list[float]] = {family: [] for family in by_family}
+    for (family, _), share in zip(every, shares, strict=True):
+        found[family] += [] if np.isnan(share) else [share]
+    return found
 
 
 def _completion(example: Completion, answer: Next, view: GraphView, c: Contexts) -> Iterator[Record]:
