@@ -90,6 +90,10 @@ def test_a_bound_counts_for_more_than_what_it_should_be_like(model: Path, tmp_pa
         (("generate", "--grade", "bets"), "did you mean best"),
         (("generate", "--grade", "best"), "fit a generator to graphs that were measured"),
         (("generate", "--min-params", "50", "--max-params", "20"), "no graph has both"),
+        (  # weights of that width have multiples of 32
+            ("generate", "--width", "32", "--min-params", "257", "--max-params", "263"),
+            "allow more: the smallest of 16 of any size has",
+        ),
         (("generate", "--model", "none"), "madstar learn generate --data makes one"),
     ],
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, GraphError
 from .addresses import Inputs, Shrunk, opened
 from .app import command
 from .document import print_document
@@ -29,6 +29,8 @@ MostParameters = Annotated[float | None, typer.Option("--max-params", help="At m
 MostItems = Annotated[int, typer.Option("--max-nodes", help="Nodes and calls of a block, at most.")]
 _MODEL = Path("generator")
 _ALIKE = 3.0
+_ANY = 16
+"""So many graphs of any size are drawn where none of the size that was asked for is found."""
 
 
 @command("generate", within=learning)
@@ -79,10 +81,14 @@ def generate(
     if like:
         conditions = _like(generator, opened(like, None, like.startswith("hf:")), conditions)
     from ..learning.generator import Tally
+    from ..learning.generator.drawing import NothingFoundError
 
     tally = Tally()
-    with _shown(f"{n} graphs") as told:
-        graphs = generator.generate(n, seed, conditions, distinct=True, tally=tally, progress=told)
+    try:
+        with _shown(f"{n} graphs") as told:
+            graphs = generator.generate(n, seed, conditions, distinct=True, tally=tally, progress=told)
+    except NothingFoundError as error:
+        raise GraphError(f"{error}{_smallest(generator, conditions, seed)}") from None
     _hand_over(graphs, tally, out, as_json)
     if len(graphs) < n:
         typer.echo(f"only {len(graphs)} of {n}: no more were found that are new", err=True)
@@ -192,6 +198,18 @@ def _like(generator: Generator, graph: Graph, conditions: Conditions) -> Conditi
         least, most = int(size / _ALIKE), int(size * _ALIKE)
         conditions = replace(conditions, least_parameters=least, most_parameters=most)
     return conditions
+
+
+def _smallest(generator: Generator, conditions: Conditions, seed: int) -> str:
+    """How small the smallest of some graphs is that meet the other conditions."""
+    from ..graph.statistics import statistics
+
+    free, sizes = replace(conditions, most_parameters=None), list[int]()
+    for number in range(_ANY if conditions.most_parameters is not None else 0):
+        with suppress(GraphError):
+            (graph,) = generator.generate(1, seed + number, free)
+            sizes.append(statistics(graph).parameters)
+    return f": the smallest of {len(sizes)} of any size has {min(sizes):,} parameters" if sizes else ""
 
 
 def _hand_over(graphs: list[Graph], tally: Tally, out: Path | None, as_json: bool) -> None:

@@ -36,8 +36,9 @@ from .space import Space
 from .state import STREAM, State
 from .training import Progress
 
-_ANY = 16
-"""So many graphs of any size are drawn where none of the size that was asked for is found."""
+
+class NothingFoundError(GraphError):
+    """No graph that was drawn meets the conditions."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ class Drawing:
             if state is None:
                 lost += 1
                 if lost > 1 + n // 2:
-                    raise GraphError(self._nothing(generator, settings))
+                    raise NothingFoundError(self._nothing())
                 continue
             graph = self._finished(state, len(found))
             if not self._mixes_as_asked(graph, tally):
                 lost += 1
                 if lost > 10 + 10 * n:
-                    raise GraphError(self._nothing(generator, settings))
+                    raise NothingFoundError(self._nothing())
                 continue
             hashed = structural_hash(graph)
             if distinct and hashed in seen:
@@ -173,8 +174,7 @@ class Drawing:
         check_sound(graph)
         return graph
 
-    def _nothing(self, generator: torch.Generator, settings: Settings) -> str:
-        """Why there is no graph, and what there would be: the smallest of some drawn with any size."""
+    def _nothing(self) -> str:
         c = self.conditions
         if self.prefix is not None:
             return (
@@ -182,20 +182,7 @@ class Drawing:
                 + self._bounds()
                 + "; allow more, or give less of it"
             )
-        found = f"no graph was found within {c.most_items} items of a block{self._bounds()}"
-        if c.most_parameters is None or not (sizes := self._sizes_of_any(generator, settings)):
-            return f"{found}; allow more"
-        return f"{found}; of {len(sizes)} drawn with any size the smallest has {min(sizes):,} parameters"
-
-    def _sizes_of_any(self, generator: torch.Generator, settings: Settings) -> list[int]:
-        """The parameters of some graphs that meet the other conditions."""
-        asked = replace(self.conditions, most_parameters=None)
-        free, found = Drawing(self.space, self.facts, self.scorer, asked, None), list[int]()
-        for number in range(_ANY):
-            state = draw(free.scorer, free.start, free.decisions, generator, settings, Tally(), free.fixed)
-            if state is not None and free._mixes_as_asked(graph := free._finished(state, number), Tally()):
-                found.append(statistics(graph).parameters)
-        return found
+        return f"no graph was found within {c.most_items} items of a block{self._bounds()}; allow more"
 
     def _bounds(self) -> str:
         c = self.conditions
