@@ -167,3 +167,10 @@ def test_what_fit_says_explains_all(sizes):
     found = fit(list(zip(BINDINGS, sizes, strict=True)))
     if found is not None:
         assert [dims.evaluate(found, at) for at in BINDINGS] == sizes
+
+
+def test_halves_that_turn_the_sign_without_end_are_refused():
+    text = "-batch*batch*batch*length*length-2*batch*batch*batch*length-2*batch*batch*batch"
+    text += "+batch*((batch*batch*length*length)//2)-11*batch"
+    with pytest.raises(GraphError, match="no simplest form"):
+        dims.floor_divide(dims.canonical(text), 3)

@@ -78,8 +78,11 @@ def product(*dims: Dim) -> Dim:
 
 @lru_cache(1 << 14)
 def floor_divide(a: Dim, b: Dim) -> Dim:
-    """a // b, rounded down. Raises GraphError for a division by zero."""
-    return spell(divide(polynomial_of(a), polynomial_of(b)))
+    """a // b, rounded down. Raises GraphError for a division by zero, or without a simplest form."""
+    try:
+        return spell(divide(polynomial_of(a), polynomial_of(b)))
+    except RecursionError:  # halves that are joined turn the sign of what is divided, and so on
+        raise GraphError("a size that is divided has no simplest form; simplify its expression") from None
 
 
 def ceil_divide(a: Dim, b: Dim) -> Dim:
