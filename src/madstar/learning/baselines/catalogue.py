@@ -27,6 +27,7 @@ def _operation() -> list[Learner]:
         Forest("forest on two hops"),
         Forest("forest + trace order", reach=4),
         Forest("forest + trace order + shapes", reach=4, shapes=True),
+        Forest("forest + trace order + shapes + echoes", reach=4, shapes=True, echoes=True),
     ]
 
 
@@ -40,6 +41,7 @@ def _incomplete() -> list[Learner]:
         ByRule("trigrams of edges", Chains()),
         ByRule("arity", Arity()),
         GapForest(),
+        GapForest("forest + echoes", echoes=True),
     ]
 
 
@@ -49,6 +51,7 @@ def _completion() -> list[Learner]:
         NgramNext("n-grams + previous node", pairs=False),
         NgramNext("n-grams + pairs", pairs=True),
         ForestNext(),
+        ForestNext("forest + echoes", echoes=True),
     ]
 
 

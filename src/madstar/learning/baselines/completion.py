@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ..datasets.answers import Next
 from ..datasets.examples import Completion
+from .echoes import Echoes, before
 from .forest import CountForest
 from .learner import Views
 from .links import PairTable
@@ -82,10 +83,15 @@ def _sources(table: PairTable | None, w: Wiring, given: int, op: str) -> tuple[S
 
 
 class ForestNext:
-    """A forest over the operations before, near and far, and over those that nothing takes yet."""
+    """A forest over the operations before, near and far, and over those that nothing takes yet.
 
-    name = "forest"
+    With `echoes` it also sees what came before in the graph after the same operations.
+    """
+
     reach = 6
+
+    def __init__(self, name: str = "forest", echoes: bool = False) -> None:
+        self.name, self.echoes = name, echoes
 
     def fit(self, train: Sequence[Completion], valid: Sequence[Completion], views: Views, seed: int) -> None:
         """Learn; see `Learner.fit`."""
@@ -95,20 +101,31 @@ class ForestNext:
         rows, labels = [], []
         for w in known.values():
             able = np.arange(1, len(w))
-            for given in rng.permutation(able)[:64].tolist():
-                rows.append(self._row(w, given))
-                labels.append(w.ops[given])
+            chosen = rng.permutation(able)[:64].tolist()
+            rows += self._rows(w, chosen)
+            labels += [w.ops[given] for given in chosen]
         self.model = CountForest()
         self.model.fit(rows, labels, seed)
 
     def predict(self, examples: Sequence[Completion], views: Views) -> list[Next]:
         """An answer for each; see `Learner.predict`."""
         wirings = [wiring(views[e.entry]) for e in examples]
-        ops = self.model.predict([self._row(w, e.given) for w, e in zip(wirings, examples, strict=True)])
+        rows = [row for w, e in zip(wirings, examples, strict=True) for row in self._rows(w, [e.given])]
         return [
             Next(op, _sources(self.table, w, e.given, op))
-            for op, w, e in zip(ops, wirings, examples, strict=True)
+            for op, w, e in zip(self.model.predict(rows), wirings, examples, strict=True)
         ]
+
+    def _rows(self, w: Wiring, places: Sequence[int]) -> list[Counter[str]]:
+        """Of each place what the nodes before it say."""
+        rows = {given: self._row(w, given) for given in places}
+        if self.echoes:
+            past = Echoes()
+            for given in range(1, max(places, default=0) + 1):
+                if given in rows:
+                    rows[given].update(past.row(before(w, given)))
+                past.add(before(w, given), w.ops[given])
+        return [rows[given] for given in places]
 
     def _row(self, w: Wiring, given: int) -> Counter[str]:
         counts: Counter[str] = Counter()

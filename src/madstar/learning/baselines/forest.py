@@ -13,8 +13,10 @@ from scipy.sparse import csr_matrix
 
 from ...errors import ConfigurationError
 from ..datasets.examples import Operations
+from ..hiding import HIDDEN
+from .echoes import Echoes, around_hidden
 from .learner import Views
-from .questions import asked, more
+from .questions import Question, asked, more
 from .wiring import Wiring, relations
 
 TREES = 100
@@ -168,18 +170,27 @@ def _shapes(w: Wiring, node: int) -> Counter[str]:
 
 
 class Forest:
-    """Masked operations by a forest over `neighbour_counts`."""
+    """Masked operations by a forest over `neighbour_counts`.
 
-    def __init__(self, name: str, reach: int = 0, shapes: bool = False, trees: int | None = None) -> None:
-        self.name, self.reach, self.shapes, self.trees = name, reach, shapes, trees
+    With `echoes` it also sees what stands elsewhere in the graph where the same stands around.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reach: int = 0,
+        shapes: bool = False,
+        trees: int | None = None,
+        echoes: bool = False,
+    ) -> None:
+        self.name, self.reach, self.shapes, self.trees, self.echoes = name, reach, shapes, trees, echoes
 
     def fit(self, train: Sequence[Operations], valid: Sequence[Operations], views: Views, seed: int) -> None:
         """Learn; see `Learner.fit`."""
         rows, labels = [], []
         for question in chain(asked(train, views), more(train, views, seed, draws=2, plain=False)):
-            for node, op in question.answers:
-                rows.append(neighbour_counts(question.shown, node, self.reach, self.shapes))
-                labels.append(op)
+            rows += self._rows(question)
+            labels += [op for _, op in question.answers]
         if len(rows) > MOST_ROWS:
             chosen = np.random.default_rng([seed, 2]).choice(len(rows), MOST_ROWS, replace=False)
             rows, labels = [rows[i] for i in chosen], [labels[i] for i in chosen]
@@ -188,10 +199,18 @@ class Forest:
 
     def predict(self, examples: Sequence[Operations], views: Views) -> list[list[str]]:
         """An answer for each; see `Learner.predict`."""
-        rows = [
-            neighbour_counts(question.shown, node, self.reach, self.shapes)
-            for question in asked(examples, views)
-            for node, _ in question.answers
-        ]
+        rows = [row for question in asked(examples, views) for row in self._rows(question)]
         found = iter(self.model.predict(rows))
         return [list(islice(found, len(example.masked))) for example in examples]
+
+    def _rows(self, question: Question) -> list[Counter[str]]:
+        w, nodes = question.shown, [node for node, _ in question.answers]
+        rows = [neighbour_counts(w, node, self.reach, self.shapes) for node in nodes]
+        if self.echoes:
+            shown = Echoes()
+            for node, op in enumerate(w.ops):
+                if op != HIDDEN:
+                    shown.add(around_hidden(w, node), op)
+            for node, row in zip(nodes, rows, strict=True):
+                row.update(shown.row(around_hidden(w, node)))
+        return rows

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ..datasets.answers import Suspicion
 from ..datasets.examples import Incomplete
 from ..hiding import place, without
+from .echoes import Echoes, around_gap
 from .forest import CountForest, neighbour_counts
 from .learner import Views
 from .wiring import NONE, Wiring, wiring
@@ -131,11 +132,16 @@ class Arity:
 
 
 class GapForest:
-    """A forest over a node's neighbours that tells gaps; a graph is judged by its three likeliest."""
+    """A forest over a node's neighbours that tells gaps; a graph is judged by its three likeliest.
 
-    name = "forest"
+    With `echoes` it also sees how often what stands around the node stands elsewhere in the graph.
+    """
+
     others = 24
     reach = 2
+
+    def __init__(self, name: str = "forest", echoes: bool = False) -> None:
+        self.name, self.echoes = name, echoes
 
     def fit(self, train: Sequence[Incomplete], valid: Sequence[Incomplete], views: Views, seed: int) -> None:
         """Learn; see `Learner.fit`."""
@@ -146,9 +152,9 @@ class GapForest:
             w = wiring(without(view, example.deleted))
             gap = place(view, example.deleted) if example.deleted >= 0 else -1
             chosen = rng.permutation(len(w))[: self.others].tolist()
-            for node in {*chosen, gap} - {-1}:
-                rows.append(neighbour_counts(w, node, self.reach) | {f"is {w.ops[node]}": 1})
-                labels.append("gap" if node == gap else "none")
+            nodes = list({*chosen, gap} - {-1})
+            rows += self._rows(w, nodes)
+            labels += ["gap" if node == gap else "none" for node in nodes]
         self.model = CountForest()
         self.model.fit(rows, labels, seed)
 
@@ -157,9 +163,16 @@ class GapForest:
         found = []
         for example in examples:
             w = wiring(without(views[example.entry], example.deleted))
-            rows = [
-                neighbour_counts(w, node, self.reach) | {f"is {w.ops[node]}": 1} for node in range(len(w))
-            ]
-            places = self.model.probability(rows, "gap")
+            places = self.model.probability(self._rows(w, range(len(w))), "gap")
             found.append(Suspicion(_oddest(places), places))
         return found
+
+    def _rows(self, w: Wiring, nodes: Sequence[int]) -> list[Counter[str]]:
+        rows = [neighbour_counts(w, node, self.reach) | Counter({f"is {w.ops[node]}": 1}) for node in nodes]
+        if self.echoes:
+            whole = Echoes()
+            for node in range(len(w)):
+                whole.add(around_gap(w, node), "")
+            for node, row in zip(nodes, rows, strict=True):
+                row.update(whole.row(around_gap(w, node)))
+        return rows

@@ -28,7 +28,7 @@ from ..transformer.relations import CODES
 from .settings import TrainingSettings
 from .training import Trainer
 
-SCHEMA = "madstar.graph-transformer/3"
+SCHEMA = "madstar.graph-transformer/4"
 MODEL, WEIGHTS, TRAINING = "model.json", "model.safetensors", "training.safetensors"
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")

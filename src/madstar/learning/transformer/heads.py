@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .batch import Batch
 from .config import TransformerConfig
-from .local import LocalContext, LocalScores
+from .local import GapScores, HiddenScores, LocalContext
 from .relations import CODES, ORDERS
 
 POSITIONS = 8
@@ -41,7 +41,7 @@ class HiddenHead(nn.Module):
     def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
         self.far = OperationHead(config.width, operations)
-        self.local = LocalScores(config, symbols, operations)
+        self.local = HiddenScores(config, symbols, operations)
 
     def forward(
         self,
@@ -113,7 +113,7 @@ class GapHead(nn.Module):
         super().__init__()
         width = config.width
         self.place = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
-        self.near = LocalScores(config, symbols, 1)
+        self.near = GapScores(config, symbols)
         self.whole = nn.Parameter(torch.zeros(1))
 
     def forward(

@@ -3,7 +3,8 @@
 What comes next is mostly said by the last few operations and by whose results nothing takes yet; that
 something is missing, by two operations side by side that seldom are. An encoder has to learn to carry these
 to the node that is asked; tables looked up by them learn it from every node of every graph at once, as
-n-grams and forests do (docs/graph-transformer.md has what it brings).
+n-grams and forests do. And what is usual in this very graph is read from the graph (`echoes.py`).
+docs/graph-transformer.md has what either brings.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..features import BLOCK
+from ..features import BLOCK, MASKED
 from .batch import Batch
 from .config import TransformerConfig
+from .echoes import Echoes, Repeats, hashed
 from .relations import FAR, GIVES, IDLE, IDLE_SIBLING, SELF, TAKES
 
 REACH = 6
@@ -70,17 +72,9 @@ class Places(nn.Module):
         places = torch.arange(seen.shape[-1], device=seen.device)
         total = self.alone(seen + places * self.symbols).sum(-2)
         for k, own in enumerate(self.together):
-            hashed = bucket(seen[..., own], self.buckets)
-            total = total + self.widened(self.grams(hashed + k * self.buckets))
+            bucket = hashed(seen[..., own]) % self.buckets
+            total = total + self.widened(self.grams(bucket + k * self.buckets))
         return total
-
-
-def bucket(numbers: Int[Tensor, "*shape n"], buckets: int) -> Int[Tensor, "*shape"]:
-    """One of the buckets for several small numbers in their order, the same on every machine."""
-    found = torch.zeros_like(numbers[..., 0])
-    for number in numbers.unbind(-1):
-        found = (found * 1_000_003 + number + 1) % 2_147_483_647
-    return found % buckets
 
 
 def _scores(config: TransformerConfig, answers: int) -> nn.Sequential:
@@ -97,9 +91,10 @@ def _scores(config: TransformerConfig, answers: int) -> nn.Sequential:
 class LocalContext(nn.Module):
     """Scores of what comes after a node, from the operations just before and from what is idle.
 
-    Only what lies at or before the node is read, so that it may be asked for every node of a causal graph.
-    `symbols` is the number of categories of operations. Without `order` only the wiring is read: the node,
-    what it takes, and what is idle; while not `wired`, only the order (for baselines that see no edges).
+    And from what came before in this graph after the same operations. Only what lies at or before the node is
+    read, so that it may be asked for every node of a causal graph. `symbols` is the number of categories of
+    operations. Without `order` only the wiring is read: the node, what it takes, and what is idle; while not
+    `wired`, only the order (for baselines that see no edges).
     """
 
     wired = True
@@ -110,10 +105,12 @@ class LocalContext(nn.Module):
         self.reach, self.symbols = REACH if order else 1, symbols
         self.givers = min(_GIVERS, self.reach)
         first = self.reach  # the place of the giver of the node's first argument
-        together = [(0, first), (0, first, first + 1)]
-        together += [(0, 1), (0, 1, 2)] if order else []
+        wiring = [(0, first), (0, first, first + 1)]
+        together = [*wiring, (0, 1), (0, 1, 2)] if order else wiring
+        longer = [(0, 1, 2, 3), tuple(range(REACH)), (0, first, 1, first + 2)] if order else []
         self.places = Places(config, symbols, self.reach + self.givers * len(_ARGUMENTS), together)
         self.idle = nn.Embedding(symbols, config.width)
+        self.echoes = Echoes(config.width, symbols, [(0,), *together, *longer])
         self.scores = _scores(config, operations)
         nn.init.normal_(self.idle.weight, std=0.3)
 
@@ -121,16 +118,34 @@ class LocalContext(nn.Module):
         self, batch: Batch, graph: Int[Tensor, " k"], node: Int[Tensor, " k"]
     ) -> Float[Tensor, "k operations"]:
         """Logits of the operation after `node` in `graph`, a causal one, to be added to the encoder's."""
-        back = torch.arange(self.reach, device=node.device)
-        places = node[:, None] - back
-        reads = [places]
-        for k in range(self.givers):
-            codes = batch.relations[graph, places[:, k].clamp_min(0)]
-            givers = torch.stack([first_of(codes, code) for code in _ARGUMENTS], 1)
-            reads.append(torch.where(self.wired & (places[:, k, None] >= 0), givers, -1))
-        seen = operations_at(batch.operations, batch.nodes, graph[:, None], torch.cat(reads, 1))
-        vectors = self.places(seen)
-        return self.scores(vectors + self._idle(batch, graph, node) if self.wired else vectors)
+        asked, row = graph.unique(return_inverse=True)
+        operations, nodes = batch.operations[asked], batch.nodes[asked]
+        seen = self._seen(operations, batch.relations[asked], nodes)
+        vectors = self.places(seen[row, node])
+        if self.wired:
+            vectors = vectors + self._idle(batch, graph, node)
+        # What came after each node is known of those before the one that is asked.
+        place = torch.arange(operations.shape[1], device=node.device)
+        after = operations_at(
+            operations, nodes, torch.arange(len(asked), device=node.device)[:, None], place + 1
+        )
+        before = place[None, :] < place[:, None]
+        recalled, scores = self.echoes(seen, after, before[None])
+        return self.scores(vectors + recalled[row, node]) + scores[row, node]
+
+    def _seen(self, operations: Tensor, relations: Tensor, nodes: Tensor) -> Int[Tensor, "g t places"]:
+        """The operations at all places of every node's past."""
+        count, tokens = operations.shape
+        graph = torch.arange(count, device=operations.device)[:, None, None]
+        place = torch.arange(tokens, device=operations.device).expand(count, tokens)
+        reads = [place - back for back in range(self.reach)]
+        givers = [first_of(relations, code) for code in _ARGUMENTS]
+        for back in range(self.givers):
+            for giver in givers:
+                at = (place - back).clamp_min(0)
+                inside = self.wired & (place >= back)
+                reads.append(torch.where(inside, giver.gather(1, at), -1))
+        return operations_at(operations, nodes, graph, torch.stack(reads, -1))
 
     def _idle(self, batch: Batch, graph: Tensor, node: Tensor) -> Tensor:
         """The sum over the nodes so far whose results nothing takes yet; of many, its growth is damped."""
@@ -144,7 +159,7 @@ class LocalContext(nn.Module):
 
 
 class Surroundings(nn.Module):
-    """A vector of what stands around every node: its operation and those that it is joined to.
+    """What stands around every node: its operation and those that it is joined to.
 
     Of each node what gives its first two arguments counts, and, with `order`, what first takes its result as
     such, and the two operations listed before it and after it. While not `wired`, nothing is read of what it
@@ -153,39 +168,87 @@ class Surroundings(nn.Module):
 
     wired = True
 
-    def __init__(self, config: TransformerConfig, symbols: int) -> None:
+    def __init__(self, order: bool) -> None:
         super().__init__()
-        self.beside = (0, *(_BESIDE if config.order else ()))
+        self.beside = (0, *(_BESIDE if order else ()))
         # Which of several takers is the first hangs on the order; an argument has one giver.
-        self.links = (*_ARGUMENTS, *(_TAKERS if config.order else ()))
-        giver, other, taker = (len(self.beside) + k for k in range(3))
-        together = [(0, giver), (0, giver, other)]
-        together += [(0, taker), (giver, taker), (2, 3), (1, 2), (3, 4)] if config.order else []
-        self.places = Places(config, symbols, len(self.beside) + len(self.links), together)
+        self.links = (*_ARGUMENTS, *(_TAKERS if order else ()))
+
+    @property
+    def count(self) -> int:
+        """How many places there are."""
+        return len(self.beside) + len(self.links)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
-    ) -> Float[Tensor, "g t width"]:
-        """The vectors; those of tokens that are no nodes mean nothing."""
+    ) -> Int[Tensor, "g t places"]:
+        """Categories of operations at the places; those of tokens that are no nodes mean nothing."""
         count, tokens = operations.shape
         graph = torch.arange(count, device=operations.device)[:, None, None]
         place = torch.arange(tokens, device=operations.device).expand(count, tokens)
         reads = [place + offset for offset in self.beside]
         links = [first_of(relations, code) for code in self.links]
         reads += links if self.wired else [torch.full_like(link, -1) for link in links]
-        return self.places(operations_at(operations, nodes, graph, torch.stack(reads, -1)))
+        return operations_at(operations, nodes, graph, torch.stack(reads, -1))
 
 
-class LocalScores(nn.Module):
-    """Scores of every node from what stands around it, to be added to the encoder's."""
+def _near(config: TransformerConfig, symbols: int, around: Surroundings) -> Places:
+    """The vector of a node's surroundings."""
+    giver, other, taker = (len(around.beside) + k for k in range(3))
+    together = [(0, giver), (0, giver, other)]
+    together += [(0, taker), (giver, taker), (2, 3), (1, 2), (3, 4)] if config.order else []
+    return Places(config, symbols, around.count, together)
 
-    def __init__(self, config: TransformerConfig, symbols: int, answers: int) -> None:
+
+class HiddenScores(nn.Module):
+    """Scores of the operation that is hidden at every node, from what stands around it.
+
+    And from what stands in this graph where the same stands around: the two operations before and after, what
+    gives the first arguments, what takes the result.
+    """
+
+    def __init__(self, config: TransformerConfig, symbols: int, operations: int) -> None:
         super().__init__()
-        self.around = Surroundings(config, symbols)
-        self.scores = _scores(config, answers)
+        self.around = Surroundings(config.order)
+        self.places = _near(config, symbols, self.around)
+        giver, other, taker = (len(self.around.beside) + k for k in range(3))
+        contexts = [(giver,), (giver, other)]
+        contexts += [(taker,), (giver, taker), (giver, other, taker)] if config.order else []
+        contexts += [(1, 2), (2, 3), (3, 4), (1, 2, 3, 4)] if config.order else []
+        self.echoes = Echoes(config.width, symbols, contexts)
+        self.scores = _scores(config, operations)
 
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
-    ) -> Float[Tensor, "g t answers"]:
-        """Logits."""
-        return self.scores(self.around(operations, relations, nodes))
+    ) -> Float[Tensor, "g t operations"]:
+        """Logits, to be added to the encoder's; those of tokens that are no nodes mean nothing."""
+        seen = self.around(operations, relations, nodes)
+        place = torch.arange(operations.shape[1], device=operations.device)
+        known = (place < nodes[:, None]) & (operations != MASKED)
+        others = known[:, None, :] & (place[:, None] != place)
+        recalled, scores = self.echoes(seen, operations.long(), others)
+        return self.scores(self.places(seen) + recalled) + scores
+
+
+class GapScores(nn.Module):
+    """A score of every node as the place of a gap, from what stands around it and how often in this graph."""
+
+    def __init__(self, config: TransformerConfig, symbols: int) -> None:
+        super().__init__()
+        self.around = Surroundings(config.order)
+        self.places = _near(config, symbols, self.around)
+        giver, other, taker = (len(self.around.beside) + k for k in range(3))
+        contexts = [(giver,), (giver, 0), (giver, other, 0)]
+        contexts += [(0, taker), (giver, 0, taker)] if config.order else []
+        contexts += [(2,), (2, 0), (1, 2), (1, 2, 0), (0, 3), (0, 3, 4), (3, 4)] if config.order else []
+        contexts += [(2, 0, 3), (1, 2, 0, 3, 4)] if config.order else []
+        self.repeats = Repeats(config.width, contexts)
+        self.scores = _scores(config, 1)
+
+    def forward(
+        self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
+    ) -> Float[Tensor, "g t 1"]:
+        """Logits; those of tokens that are no nodes mean nothing."""
+        seen = self.around(operations, relations, nodes)
+        place = torch.arange(operations.shape[1], device=operations.device)
+        return self.scores(self.places(seen) + self.repeats(seen, place < nodes[:, None]))
