@@ -18,7 +18,7 @@ POSITIONS = 8
 """Argument positions that are told apart; later ones are the last."""
 
 _NEVER = -1e9
-_SHARP = 4.0
+_SHARP = 2.0
 """How near the soft maximum of suspicions is to the largest; chosen on validation graphs of one split."""
 
 
