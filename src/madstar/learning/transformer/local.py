@@ -29,6 +29,9 @@ _ARGUMENTS = GIVES[:2]
 """Of so many of them the givers of these arguments are read too."""
 
 _BESIDE = (-2, -1, 1, 2)
+_TWO_BEFORE, _BEFORE, _AFTER, _TWO_AFTER = range(
+    1, 5
+)  # their numbers in `Surroundings`; 0 is the node itself
 _TAKERS = TAKES[:2]
 _NARROW = 16
 _EMPTY = 0
@@ -179,6 +182,12 @@ class Surroundings(nn.Module):
         """How many places there are."""
         return len(self.beside) + len(self.links)
 
+    @property
+    def linked(self) -> tuple[int, int, int]:
+        """The places of what gives the first argument and the second, and, with `order`, takes the result."""
+        first = len(self.beside)
+        return first, first + 1, first + 2
+
     def forward(
         self, operations: Int[Tensor, "g t"], relations: Int[Tensor, "g t t"], nodes: Int[Tensor, " g"]
     ) -> Int[Tensor, "g t places"]:
@@ -194,9 +203,11 @@ class Surroundings(nn.Module):
 
 def _near(config: TransformerConfig, symbols: int, around: Surroundings) -> Places:
     """The vector of a node's surroundings."""
-    giver, other, taker = (len(around.beside) + k for k in range(3))
+    giver, other, taker = around.linked
     together = [(0, giver), (0, giver, other)]
-    together += [(0, taker), (giver, taker), (2, 3), (1, 2), (3, 4)] if config.order else []
+    if config.order:
+        together += [(0, taker), (giver, taker)]
+        together += [(_BEFORE, _AFTER), (_TWO_BEFORE, _BEFORE), (_AFTER, _TWO_AFTER)]
     return Places(config, symbols, around.count, together)
 
 
@@ -211,10 +222,12 @@ class HiddenScores(nn.Module):
         super().__init__()
         self.around = Surroundings(config.order)
         self.places = _near(config, symbols, self.around)
-        giver, other, taker = (len(self.around.beside) + k for k in range(3))
+        giver, other, taker = self.around.linked
         contexts = [(giver,), (giver, other)]
-        contexts += [(taker,), (giver, taker), (giver, other, taker)] if config.order else []
-        contexts += [(1, 2), (2, 3), (3, 4), (1, 2, 3, 4)] if config.order else []
+        if config.order:
+            contexts += [(taker,), (giver, taker), (giver, other, taker)]
+            contexts += [(_TWO_BEFORE, _BEFORE), (_BEFORE, _AFTER), (_AFTER, _TWO_AFTER)]
+            contexts += [(_TWO_BEFORE, _BEFORE, _AFTER, _TWO_AFTER)]
         self.echoes = Echoes(config.width, symbols, contexts)
         self.scores = _scores(config, operations)
 
@@ -237,11 +250,13 @@ class GapScores(nn.Module):
         super().__init__()
         self.around = Surroundings(config.order)
         self.places = _near(config, symbols, self.around)
-        giver, other, taker = (len(self.around.beside) + k for k in range(3))
+        giver, other, taker = self.around.linked
         contexts = [(giver,), (giver, 0), (giver, other, 0)]
-        contexts += [(0, taker), (giver, 0, taker)] if config.order else []
-        contexts += [(2,), (2, 0), (1, 2), (1, 2, 0), (0, 3), (0, 3, 4), (3, 4)] if config.order else []
-        contexts += [(2, 0, 3), (1, 2, 0, 3, 4)] if config.order else []
+        if config.order:
+            contexts += [(0, taker), (giver, 0, taker)]
+            contexts += [(_BEFORE,), (_BEFORE, 0), (_TWO_BEFORE, _BEFORE), (_TWO_BEFORE, _BEFORE, 0)]
+            contexts += [(0, _AFTER), (0, _AFTER, _TWO_AFTER), (_AFTER, _TWO_AFTER)]
+            contexts += [(_BEFORE, 0, _AFTER), (_TWO_BEFORE, _BEFORE, 0, _AFTER, _TWO_AFTER)]
         self.repeats = Repeats(config.width, contexts)
         self.scores = _scores(config, 1)
 
