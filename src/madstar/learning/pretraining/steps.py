@@ -38,7 +38,7 @@ class Piece:
         """About how long it takes, in tokens: what is worked out for every pair doubles it at 200."""
         tokens = [question.tokens for question in self.questions]
         longest = max(tokens)
-        return 0.02 * sum(tokens) if self.nearby else len(tokens) * longest * (1 + longest / 200)
+        return 0.4 * sum(tokens) if self.nearby else len(tokens) * longest * (1 + longest / 200)
 
 
 def shared_out(pieces: Sequence[Piece], among: int) -> list[list[Piece]]:

@@ -56,10 +56,15 @@ class Repeats(nn.Module):
         """The vectors; `among` are the tokens that count as elsewhere."""
         steps = []
         for number, context in enumerate(self.contexts):
-            keys = hashed(seen[..., context])
-            same = (keys[:, :, None] == keys[:, None, :]) & among[:, None, :]
+            same = _same(hashed(seen[..., context]), among)
             steps.append(step_of(same.sum(-1) - 1) + number * (len(STEPS) + 1))
         return self.often(torch.stack(steps, -1)).sum(-2)
+
+
+def _same(keys: Int[Tensor, "g t"], among: Bool[Tensor, "g t"]) -> Bool[Tensor, "g t t"]:
+    """Which tokens (the last axis) have the same key, of those `among` which they are looked for."""
+    short = keys.int()  # they fit, and what is compared for all pairs is better small
+    return short[:, :, None] == short.masked_fill(~among, -1)[:, None, :]
 
 
 class Echoes(nn.Module):
@@ -97,15 +102,14 @@ class Echoes(nn.Module):
         steps = []
         for number, context in enumerate(self.contexts):
             around = seen[..., context]
-            keys = hashed(around)
             # What is hidden is not the same as something else that is hidden.
-            same = (keys[:, :, None] == keys[:, None, :]) & among & (around != MASKED).all(-1)[:, None, :]
-            count = same.sum(-1)
-            share = same.to(values.dtype) / count.clamp_min(1)[..., None]
+            alike = _same(hashed(around), (around != MASKED).all(-1)) & among
+            count = alike.sum(-1)
             step = step_of(count)
             steps.append(step + number * (len(STEPS) + 1))
-            vector = vector + share @ self.maps[number](values)
-            weights = weights + self.strength[number][step][..., None] * share
+            same, each = alike.to(values.dtype), 1 / count.clamp_min(1).to(values.dtype)
+            vector = vector + each[..., None] * (same @ self.maps[number](values))
+            weights = weights + (self.strength[number][step] * each)[..., None] * same
         kinds = torch.arange(FIRST, self.symbols, device=found.device)
         scores = weights @ (found[..., None] == kinds).to(values.dtype)
         return vector + self.often(torch.stack(steps, -1)).sum(-2), scores
