@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from madstar.graph.hashing import structural_hash
 from madstar.graph.model import Call
 from madstar.graph.trace import trace
 
@@ -36,6 +37,31 @@ def test_a_module_called_again_and_one_never_called():
     assert parameters(graph) == sum(p.numel() for p in module.parameters())
     head = next(node for node in nodes(graph) if node.path == "head")
     assert head.op == "linear"
+
+
+class Picks(nn.Module):
+    def forward(self, masks, x):
+        return x * masks["full"] - masks["sliding"]
+
+
+class Masked(nn.Module):
+    """Fills a dict in an order that is none of the model's: transformers does so from a set of words."""
+
+    def __init__(self, order):
+        super().__init__()
+        self.order = order
+        self.layer = Picks()
+
+    def forward(self, x):
+        made = {"full": torch.sin, "sliding": torch.cos}
+        return self.layer({name: made[name](x) for name in self.order}, x)
+
+
+def test_in_which_order_a_dict_was_filled_does_not_count():
+    graphs = [check(Masked(order), floats) for order in (("full", "sliding"), ("sliding", "full"))]
+    assert structural_hash(graphs[0]) == structural_hash(graphs[1])
+    names = [[value.name for value in graph.definitions["Picks"].inputs] for graph in graphs]
+    assert names[0] == names[1] == ["masks_full", "masks_sliding", "x"]
 
 
 class Tied(nn.Module):

@@ -61,6 +61,10 @@ def environment(payload, report, setup):
     return {"omp": os.environ["OMP_NUM_THREADS"], "mkl": os.environ["MKL_NUM_THREADS"]}
 
 
+def order_of_words(payload, report, setup):
+    return {"words": list(set(payload["words"]))}
+
+
 def raises(payload, report, setup):
     kinds = {kind.__name__: kind for kind in (ValueError, SystemExit, KeyboardInterrupt, GeneratorExit)}
     raise kinds[payload["kind"]](payload["message"])

@@ -309,6 +309,12 @@ def test_libraries_get_one_thread(shared):
     assert shared.run("environment").value == {"omp": "1", "mkl": "1"}
 
 
+def test_a_set_of_words_has_one_order_in_every_process(shared, bench):
+    words = [f"word {n}" for n in range(20)]
+    orders = [each.run("order_of_words", words=words).value["words"] for each in (shared, bench)]
+    assert orders[0] == orders[1] != sorted(words)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"id": ""}, {"time_limit": 0}, {"time_limit": math.nan}, {"time_limit": -1.0}, {"memory_limit": 0}],

@@ -27,7 +27,11 @@ def positions(cls: type) -> list[str]:
 
 
 def leaves(given: Any, depth: int = 6) -> list[tuple[str, Tensor]]:
-    """The tensors in a structure, with paths: in dicts, sequences, dataclasses and plain objects."""
+    """The tensors in a structure, with paths: in dicts, sequences, dataclasses and plain objects.
+
+    Plain dicts are read by their keys' names. Models fill some of them from sets (masks by the type of
+    layer), in another order in each process, and which input of a block is its first must not hang on that.
+    """
     return list(_leaves(given, "", depth))
 
 
@@ -43,7 +47,7 @@ def _leaves(given: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
         return
     parts: Any
     if isinstance(given, Mapping):
-        parts = given.items()
+        parts = sorted(given.items(), key=lambda pair: str(pair[0])) if type(given) is dict else given.items()
     elif isinstance(given, (list, tuple)):
         fields = getattr(given, "_fields", None)
         parts = zip(fields, given, strict=True) if fields else enumerate(given)

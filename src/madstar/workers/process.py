@@ -31,6 +31,8 @@ _ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+# Some models go through sets of words, whose order is drawn anew for each process unless this is fixed.
+_ONE_ORDER = {"PYTHONHASHSEED": "0"}
 _TAIL = 1 << 14  # bytes of a child's output kept to explain its death; a dump of many modules fits
 _LAST_WORDS = (("terminate called", "what()", "libc++abi:"), ("Fatal Python error",))
 _FOREIGN = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
@@ -272,7 +274,7 @@ def _launch(theirs: socket.socket, search_path: Sequence[str]) -> subprocess.Pop
         bufsize=0,
         pass_fds=[theirs.fileno()],
         start_new_session=True,
-        env=dict(os.environ) | dict.fromkeys(_ONE_THREAD, "1"),
+        env=dict(os.environ) | dict.fromkeys(_ONE_THREAD, "1") | _ONE_ORDER,
     )
 
 

@@ -29,9 +29,8 @@ _ARGUMENTS = GIVES[:2]
 """Of so many of them the givers of these arguments are read too."""
 
 _BESIDE = (-2, -1, 1, 2)
-_TWO_BEFORE, _BEFORE, _AFTER, _TWO_AFTER = range(
-    1, 5
-)  # their numbers in `Surroundings`; 0 is the node itself
+# Their numbers in `Surroundings`, where 0 is the node itself.
+_TWO_BEFORE, _BEFORE, _AFTER, _TWO_AFTER = 1, 2, 3, 4
 _TAKERS = TAKES[:2]
 _NARROW = 16
 _EMPTY = 0
