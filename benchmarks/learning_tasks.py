@@ -2,7 +2,7 @@
 
     python -m benchmarks.learning_tasks --data DIR [--splits 5] [--split family] [--seeds 0 ...]
         [--task T ...] [--learner L ...] [--steps N] [--size base] [--device cpu] [--part K/N] [--rows FILE]
-        [--without-networks] [--summary]
+        [--without-networks] [--summary] [--alike HASH ...]
 
 DIR is what `madstar learn dataset --out DIR` wrote. For each of the split seeds each learner is made anew,
 trained on the training examples and asked the test examples. Networks (graph transformer, sequence
@@ -11,7 +11,8 @@ split and seed. A row for each task, learner, split seed and seed is added to
 benchmarks/results/learning_tasks.jsonl; what stands there is not done again. The summary is kept in
 learning_tasks.json: for each task mean and standard deviation over split seeds, over all questions and as
 means over families, in seen and unseen contexts, and the transformer's gain over the best of the others with
-an interval of 95 % (paired over families, bootstrap).
+an interval of 95 % (paired over families, bootstrap). `--alike` takes in rows about another making of the
+same dataset, by its hash; that the two are the same but for a few graphs is for you to know.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ def main() -> None:
             file=given.rows,
         )
         evaluate(corpus, wanted, on_step=Told(), on_row=said)
-    rows = of_data(read_rows(given.rows), corpus.hash)
+    kept = read_rows(given.rows)
+    rows = [row for data in (corpus.hash, *given.alike) for row in of_data(kept, data)]
     print(text(rows, width=150))
     print(text(rows, plain=True, width=150))
     if rows and given.rows == ROWS:
-        result = {"command": "python -m benchmarks.learning_tasks", "data": corpus.hash, **document(rows)}
-        print("kept in", keep("learning_tasks", result))
+        told = {"command": "python -m benchmarks.learning_tasks", "data": corpus.hash, "alike": given.alike}
+        print("kept in", keep("learning_tasks", told | document(rows)))
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="of networks")
     parser.add_argument("--part", default="0/1", help="every n-th split seed from the k-th on: k/n")
     parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--alike", nargs="*", default=[], metavar="HASH", help="datasets like it")
     parser.add_argument("--summary", action="store_true", help="only print what there is")
     return parser.parse_args()
 
