@@ -29,7 +29,7 @@ def positions(cls: type) -> list[str]:
 def leaves(given: Any, depth: int = 6) -> list[tuple[str, Tensor]]:
     """The tensors in a structure, with paths: in dicts, sequences, dataclasses and plain objects.
 
-    Plain dicts are read by their keys' names. Models fill some of them from sets (masks by the type of
+    Plain dicts are read in the order of their names. Models fill some of them from sets (masks by the type of
     layer), in another order in each process, and which input of a block is its first must not hang on that.
     """
     return list(_leaves(given, "", depth))
@@ -47,7 +47,8 @@ def _leaves(given: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
         return
     parts: Any
     if isinstance(given, Mapping):
-        parts = sorted(given.items(), key=lambda pair: str(pair[0])) if type(given) is dict else given.items()
+        by_name = type(given) is dict and all(isinstance(key, str) for key in given)
+        parts = [(key, given[key]) for key in sorted(given)] if by_name else given.items()
     elif isinstance(given, (list, tuple)):
         fields = getattr(given, "_fields", None)
         parts = zip(fields, given, strict=True) if fields else enumerate(given)
